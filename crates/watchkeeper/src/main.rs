@@ -1,0 +1,15 @@
+//! The `watchkeeper` binary: reads the command line, runs one verb, turns its end into an exit code.
+
+mod cli;
+mod completion;
+mod exit;
+mod print;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(cli) => exit::finish(cli::run(cli)),
+        Err(refused) => exit::refuse(&refused),
+    }
+}
