@@ -76,9 +76,7 @@ pub(crate) fn refuse(refused: &clap::Error) -> ExitCode {
     if !refused.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let is_status = std::env::args_os()
-        .nth(1)
-        .is_some_and(|verb| verb == "status");
+    let is_status = std::env::args_os().nth(1).is_some_and(|verb| verb == "status");
     ExitCode::from(if is_status { 3 } else { Code::Usage as u8 })
 }
 
@@ -98,9 +96,7 @@ fn describe(error: &anyhow::Error) -> String {
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
-    let coded = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Coded>());
+    let coded = error.chain().find_map(|cause| cause.downcast_ref::<Coded>());
     coded.map_or(1, |coded| coded.code)
 }
 
