@@ -1,0 +1,8 @@
+//! The server's shell: it owns the sockets, the disk and the clocks around wk-node and decides
+//! nothing by itself.
+//!
+//! Reading order: [`report`] (what a server says about itself), [`metrics`] (counters and
+//! summaries with Apache's names).
+
+pub mod metrics;
+pub mod report;
