@@ -1,0 +1,21 @@
+//! The real peers of the tests: Apache ZooKeeper, Curator, kazoo, Prometheus, a browser.
+//!
+//! Development only. Peers are fetched by package name with the ordinary clients (Maven, pip, npm,
+//! apt) into one cache folder, `target/peers` unless `WATCHKEEPER_PEERS` names another, and nothing
+//! is installed system-wide except missing tools (a JDK, Maven, ...) where that is allowed.
+//! Reading order: [`cache`] (where, stamps, locks), [`fetch`] (what and from where), [`process`]
+//! (a child that never outlives its owner), [`server`] (an Apache or Watchkeeper server with a
+//! zoo.cfg on free ports), [`java`] (zkCli and other Java programs), [`wait`] (polling, ports).
+
+pub mod cache;
+pub mod fetch;
+pub mod java;
+pub mod process;
+pub mod server;
+pub mod tools;
+pub mod wait;
+
+pub use cache::Cache;
+pub use fetch::Peer;
+pub use process::Process;
+pub use server::{Flavor, Server, ServerSpec};
