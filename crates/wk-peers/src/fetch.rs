@@ -120,26 +120,23 @@ fn jars(cache: &Cache, name: &str, wanted: &[String], say: &dyn Fn(&str)) -> Res
 
 /// The smallest Maven project that depends on `wanted` (`group:artifact:version` each).
 fn project_of(wanted: &[String]) -> Result<String> {
-    let mut text = String::from(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\
-         <modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId>\
-         <version>1</version><packaging>pom</packaging><dependencies>",
-    );
+    let mut dependencies = Vec::new();
     for coordinates in wanted {
         let mut parts = coordinates.split(':');
-        let mut part = || {
-            parts
-                .next()
-                .with_context(|| format!("{coordinates} has three parts"))
-        };
+        let mut part = || parts.next().with_context(|| format!("{coordinates} has three parts"));
         let (group, artifact, version) = (part()?, part()?, part()?);
-        text += &format!(
+        dependencies.push(format!(
             "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
              <version>{version}</version></dependency>"
-        );
+        ));
     }
-    text += "</dependencies></project>";
-    Ok(text)
+    Ok(format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\
+         <modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId>\
+         <version>1</version><packaging>pom</packaging>\
+         <dependencies>{}</dependencies></project>",
+        dependencies.concat()
+    ))
 }
 
 /// A venv with kazoo, all that its own tests need, and aiosmtpd; kazoo's source beside it.
