@@ -123,7 +123,11 @@ fn project_of(wanted: &[String]) -> Result<String> {
     let mut dependencies = Vec::new();
     for coordinates in wanted {
         let mut parts = coordinates.split(':');
-        let mut part = || parts.next().with_context(|| format!("{coordinates} has three parts"));
+        let mut part = || {
+            parts
+                .next()
+                .with_context(|| format!("{coordinates} has three parts"))
+        };
         let (group, artifact, version) = (part()?, part()?, part()?);
         dependencies.push(format!(
             "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\

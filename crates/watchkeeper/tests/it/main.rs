@@ -1,0 +1,17 @@
+//! The product against real peers: one file per peer, one folder of helpers.
+//!
+//! Every module below is a group that `cargo xtask test` runs and counts by itself; a group named
+//! after a peer in xtask's list that runs no test fails the whole command. Each test starts its own
+//! servers on free ports (see [`harness`]), so all of them may run at once.
+//!
+//! `WATCHKEEPER_SUBJECT=apache` puts Apache ZooKeeper in the place of the server under test, which
+//! checks the tests themselves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "these are tests: a panic with its line is the report, and the harness serves later files"
+)]
+
+mod harness;
+mod zkcli;
