@@ -1,0 +1,175 @@
+//! The one door to a running monitor: pictures to read without waiting, and a few actions.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::incident::{Incident, IncidentDetail, IncidentFilter};
+use crate::view::{ChannelTest, Fleet};
+
+/// What changed, for live pages. A receiver that lags reads the whole picture again.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The fleet has a new picture: [`MonitorHandle::fleet`].
+    Fleet,
+    /// An incident was opened or changed.
+    Incident(Arc<Incident>),
+}
+
+/// The picture that the monitor publishes after each change.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The fleet.
+    pub fleet: Arc<Fleet>,
+    /// Open incidents and the latest closed ones, newest first.
+    pub incidents: Vec<Arc<Incident>>,
+}
+
+/// Why an action was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActionError {
+    /// There is no such incident or channel.
+    #[error("no such {what}: {name}")]
+    NotFound {
+        /// `incident` or `channel`.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// It is there, but not in a state for this.
+    #[error("{0}")]
+    Conflict(String),
+    /// The monitor is stopping, or its store cannot be written.
+    #[error("the monitor cannot do this now: {0}")]
+    Unavailable(String),
+}
+
+/// A request to the monitor's own task, which alone changes anything.
+pub(crate) enum Command {
+    /// Everything about one incident.
+    Detail {
+        id: String,
+        reply: Reply<IncidentDetail>,
+    },
+    /// Somebody takes an incident on.
+    Acknowledge {
+        id: String,
+        by: String,
+        reply: Reply<Incident>,
+    },
+    /// Somebody puts a resolved incident away.
+    Close {
+        id: String,
+        by: String,
+        reply: Reply<Incident>,
+    },
+    /// Sends a test notification.
+    TestChannel {
+        name: String,
+        reply: Reply<ChannelTest>,
+    },
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, ActionError>>;
+
+/// A running monitor. Clones are cheap and speak to the same one.
+#[derive(Clone, Debug)]
+pub struct MonitorHandle {
+    view: watch::Receiver<Arc<View>>,
+    commands: mpsc::Sender<Command>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl MonitorHandle {
+    /// A handle over the monitor's ends of its channels.
+    pub(crate) fn new(
+        view: watch::Receiver<Arc<View>>,
+        commands: mpsc::Sender<Command>,
+        changes: broadcast::Sender<Change>,
+    ) -> Self {
+        Self {
+            view,
+            commands,
+            changes,
+        }
+    }
+
+    /// A handle over a fixed picture, for tests of pages: it can be read, actions are unavailable.
+    pub fn fixed(view: View) -> Self {
+        Self {
+            view: watch::channel(Arc::new(view)).1,
+            commands: mpsc::channel(1).0,
+            changes: broadcast::channel(1).0,
+        }
+    }
+
+    /// The fleet as it was last seen.
+    pub fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.view.borrow().fleet)
+    }
+
+    /// The incidents that `filter` asks for, newest first.
+    pub fn incidents(&self, filter: &IncidentFilter) -> Vec<Arc<Incident>> {
+        let view = Arc::clone(&self.view.borrow());
+        let matching = view
+            .incidents
+            .iter()
+            .filter(|incident| filter.matches(incident));
+        matching.take(filter.limit).cloned().collect()
+    }
+
+    /// Everything about one incident: it, who was told, what happened.
+    ///
+    /// # Errors
+    /// [`ActionError::NotFound`], [`ActionError::Unavailable`].
+    pub async fn incident(&self, id: &str) -> Result<IncidentDetail, ActionError> {
+        let id = id.to_owned();
+        self.ask(|reply| Command::Detail { id, reply }).await
+    }
+
+    /// Takes an incident on, under the name `by`.
+    ///
+    /// # Errors
+    /// [`ActionError::Conflict`] if it is over already.
+    pub async fn acknowledge(&self, id: &str, by: &str) -> Result<Incident, ActionError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.ask(|reply| Command::Acknowledge { id, by, reply })
+            .await
+    }
+
+    /// Puts an incident away, under the name `by`.
+    ///
+    /// # Errors
+    /// [`ActionError::Conflict`] while it is firing: hiding a fault does not end it.
+    pub async fn close(&self, id: &str, by: &str) -> Result<Incident, ActionError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.ask(|reply| Command::Close { id, by, reply }).await
+    }
+
+    /// Sends a test notification by the channel `name` and says what came of it.
+    ///
+    /// # Errors
+    /// [`ActionError::NotFound`], [`ActionError::Unavailable`]. A refusal by the receiver is no
+    /// error: it is the verdict.
+    pub async fn test_channel(&self, name: &str) -> Result<ChannelTest, ActionError> {
+        let name = name.to_owned();
+        self.ask(|reply| Command::TestChannel { name, reply }).await
+    }
+
+    /// Changes from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ActionError> {
+        let stopped = || ActionError::Unavailable("it has stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}

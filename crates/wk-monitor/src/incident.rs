@@ -1,0 +1,162 @@
+//! Incidents as every outside reader sees them: the API, `-o json`, jsonl and the pages use these
+//! types and no others.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+use crate::view::Delivery;
+
+/// How bad an incident is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Someone should look soon.
+    Warning,
+    /// Someone must look now.
+    Critical,
+}
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IncidentState {
+    /// The fault is there.
+    Firing,
+    /// The fault is there and somebody has taken it on.
+    Acknowledged,
+    /// The monitor cannot see whether the fault is still there.
+    Unknown,
+    /// The fault is gone.
+    Resolved,
+    /// The fault is gone and somebody has put it away.
+    Closed,
+}
+
+impl IncidentState {
+    /// Whether the fault is or may be there.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Firing | Self::Acknowledged | Self::Unknown)
+    }
+
+    /// The word used in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Acknowledged => "acknowledged",
+            Self::Unknown => "unknown",
+            Self::Resolved => "resolved",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Severity {
+    /// The word used in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One episode of one fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Stable and unique: the same in every channel, on the page and in the API.
+    pub id: String,
+    /// Name of the rule that found the fault, such as `NodeDown`.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it stands.
+    pub state: IncidentState,
+    /// Name of the ensemble.
+    pub ensemble: String,
+    /// The server concerned, as `host:port`.
+    pub instance: Option<String>,
+    /// The group of the node concerned.
+    pub group: Option<String>,
+    /// The node concerned.
+    pub node: Option<String>,
+    /// One sentence for a person, in the monitor's language.
+    pub summary: String,
+    /// What was seen, one sentence each, in the monitor's language.
+    pub evidence: Vec<String>,
+    /// When the fault was first seen in this episode.
+    pub first_seen: Timestamp,
+    /// When the fault was last seen or its state last changed.
+    pub last_seen: Timestamp,
+    /// When it was seen to be gone.
+    pub resolved_at: Option<Timestamp>,
+    /// How often it came back within the hold time of this episode.
+    pub flaps: u32,
+    /// Who took it on.
+    pub acknowledged_by: Option<String>,
+}
+
+/// An incident with all that is known about it, for its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentDetail {
+    /// The incident itself; its fields stand beside the others in JSON.
+    #[serde(flatten)]
+    pub incident: Incident,
+    /// Who was told, by which channel, with what outcome.
+    pub deliveries: Vec<Delivery>,
+    /// What happened, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// One line of an incident's history, from the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who: `monitor`, or the name somebody acted under.
+    pub actor: String,
+    /// What, in the monitor's language.
+    pub text: String,
+}
+
+/// Which incidents to list. The default lists all, newest first, at most 500.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncidentFilter {
+    /// Only those that are firing, acknowledged or unknown.
+    pub open_only: bool,
+    /// Only this state.
+    pub state: Option<IncidentState>,
+    /// Only this rule.
+    pub rule: Option<String>,
+    /// Only this ensemble.
+    pub ensemble: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for IncidentFilter {
+    fn default() -> Self {
+        Self {
+            open_only: false,
+            state: None,
+            rule: None,
+            ensemble: None,
+            limit: 500,
+        }
+    }
+}
+
+impl IncidentFilter {
+    /// Whether `incident` is asked for.
+    pub fn matches(&self, incident: &Incident) -> bool {
+        (!self.open_only || incident.state.is_open())
+            && self.state.is_none_or(|state| state == incident.state)
+            && self.rule.as_ref().is_none_or(|rule| *rule == incident.rule)
+            && self
+                .ensemble
+                .as_ref()
+                .is_none_or(|name| *name == incident.ensemble)
+    }
+}
