@@ -51,8 +51,7 @@ impl Cache {
     pub fn locked<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let path = self.root.join(format!(".{name}.lock"));
         let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        lock.lock()
-            .with_context(|| format!("lock {}", path.display()))?;
+        lock.lock().with_context(|| format!("lock {}", path.display()))?;
         work()
     }
 }
@@ -74,14 +73,8 @@ mod tests {
     #[test]
     fn a_peer_is_made_once_per_spec_and_again_after_a_failure() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = Cache {
-            root: dir.path().to_path_buf(),
-        };
-        assert!(
-            cache
-                .once("x", "1", || anyhow::bail!("no network"))
-                .is_err()
-        );
+        let cache = Cache { root: dir.path().to_path_buf() };
+        assert!(cache.once("x", "1", || anyhow::bail!("no network")).is_err());
         assert!(cache.once("x", "1", || Ok(())).unwrap());
         assert!(!cache.once("x", "1", || panic!("made twice")).unwrap());
         assert!(cache.once("x", "2", || Ok(())).unwrap());

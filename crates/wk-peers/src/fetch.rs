@@ -29,13 +29,8 @@ const JETTY: &str = "9.4.58.v20250814";
 
 impl Peer {
     /// All peers, the quick ones to fetch first.
-    pub const ALL: [Self; 5] = [
-        Self::ZooKeeper,
-        Self::Curator,
-        Self::Python,
-        Self::Prometheus,
-        Self::Browser,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::ZooKeeper, Self::Curator, Self::Python, Self::Prometheus, Self::Browser];
 
     /// The name for messages.
     pub fn title(self) -> &'static str {
@@ -123,11 +118,7 @@ fn project_of(wanted: &[String]) -> Result<String> {
     let mut dependencies = Vec::new();
     for coordinates in wanted {
         let mut parts = coordinates.split(':');
-        let mut part = || {
-            parts
-                .next()
-                .with_context(|| format!("{coordinates} has three parts"))
-        };
+        let mut part = || parts.next().with_context(|| format!("{coordinates} has three parts"));
         let (group, artifact, version) = (part()?, part()?, part()?);
         dependencies.push(format!(
             "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
@@ -147,39 +138,21 @@ fn project_of(wanted: &[String]) -> Result<String> {
 fn python(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
     const KAZOO: &str = "kazoo==2.11.0";
     // A pyOpenSSL newer than 23.3 breaks kazoo's own test harness (`add_extensions`).
-    const PACKAGES: [&str; 3] = [
-        "kazoo[test]==2.11.0",
-        "pyopenssl==23.3.0",
-        "aiosmtpd==1.4.6",
-    ];
+    const PACKAGES: [&str; 3] = ["kazoo[test]==2.11.0", "pyopenssl==23.3.0", "aiosmtpd==1.4.6"];
     let dir = cache.path("python");
     cache.once("python", &PACKAGES.join(" "), || {
         Tool::Python.ensure(cache, say)?;
         say("fetching kazoo and aiosmtpd with pip");
         fresh_dir(&dir)?;
-        run(
-            "python3 -m venv",
-            Command::new("python3").args(["-m", "venv"]).arg(&dir),
-        )?;
+        run("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
         let pip = || Command::new(dir.join("bin/pip"));
         run("pip install", pip().args(["install", "-q"]).args(PACKAGES))?;
         let mut download = pip();
-        download.args([
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            KAZOO,
-            "-d",
-        ]);
+        download.args(["download", "-q", "--no-deps", "--no-binary", ":all:", KAZOO, "-d"]);
         run("pip download", download.arg(dir.join("sdist")))?;
         let archive = dir.join("sdist/kazoo-2.11.0.tar.gz");
         let mut tar = Command::new("tar");
-        run(
-            "tar",
-            tar.arg("xzf").arg(archive).arg("-C").arg(dir.join("sdist")),
-        )?;
+        run("tar", tar.arg("xzf").arg(archive).arg("-C").arg(dir.join("sdist")))?;
         Ok(())
     })?;
     Ok(dir)
@@ -210,10 +183,7 @@ fn debs(cache: &Cache, name: &str, packages: &[&str], say: &dyn Fn(&str)) -> Res
             apt(&args)?;
         }
         for archive in files(&store.path().join("archives"), "deb")? {
-            run(
-                "dpkg -x",
-                Command::new("dpkg").arg("-x").arg(archive).arg(&dir),
-            )?;
+            run("dpkg -x", Command::new("dpkg").arg("-x").arg(archive).arg(&dir))?;
         }
         Ok(())
     })?;
@@ -222,21 +192,15 @@ fn debs(cache: &Cache, name: &str, packages: &[&str], say: &dyn Fn(&str)) -> Res
 
 fn browser(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
     const PLAYWRIGHT: &str = "playwright-core@1.65.1";
-    const PACKAGES: [&str; 3] = [
-        "chromium-headless-shell",
-        "fonts-noto-cjk",
-        "fonts-noto-color-emoji",
-    ];
+    const PACKAGES: [&str; 3] =
+        ["chromium-headless-shell", "fonts-noto-cjk", "fonts-noto-color-emoji"];
     let npm = cache.path("playwright");
     cache.once("playwright", PLAYWRIGHT, || {
         Tool::Node.ensure(cache, say)?;
         say("fetching playwright-core with npm");
         fresh_dir(&npm)?;
         let mut command = Command::new("npm");
-        command
-            .args(["install", "--silent", "--prefix"])
-            .arg(&npm)
-            .arg(PLAYWRIGHT);
+        command.args(["install", "--silent", "--prefix"]).arg(&npm).arg(PLAYWRIGHT);
         run("npm", &mut command).map(drop)
     })?;
     debs(cache, "browser", &PACKAGES, say)
@@ -271,9 +235,7 @@ pub fn library_path(root: &Path) -> Result<String> {
 pub fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
-        let path = entry
-            .with_context(|| format!("list {}", dir.display()))?
-            .path();
+        let path = entry.with_context(|| format!("list {}", dir.display()))?.path();
         if path.extension().is_some_and(|found| found == extension) {
             found.push(path);
         }

@@ -13,12 +13,7 @@ use crate::process::run;
 pub fn java(classpath: &str) -> Command {
     let mut command = Command::new("java");
     command
-        .args([
-            "-Xmx256m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Xshare:auto",
-        ])
+        .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
         .args(["-cp", classpath]);
     command
 }
@@ -26,10 +21,7 @@ pub fn java(classpath: &str) -> Command {
 /// A `java` command with ZooKeeper's jars whose log lines do not mix with its answers.
 pub fn zookeeper_tool(cache: &Cache, zookeeper: &Path) -> Result<Command> {
     let off = cache.path("logback-off.xml");
-    write_if_missing(
-        &off,
-        "<configuration><root level=\"OFF\"/></configuration>\n",
-    )?;
+    write_if_missing(&off, "<configuration><root level=\"OFF\"/></configuration>\n")?;
     let mut command = java(&format!("{}/*", zookeeper.display()));
     command.arg(format!("-Dlogback.configurationFile={}", off.display()));
     Ok(command)
@@ -49,9 +41,7 @@ pub fn server_logback(cache: &Cache) -> Result<PathBuf> {
 /// Compiles one Java source file against the jars in `jars` into `out`.
 pub fn compile(source: &Path, jars: &Path, out: &Path) -> Result<()> {
     let mut javac = Command::new("javac");
-    javac
-        .args(["-Xlint:none", "-nowarn", "-cp"])
-        .arg(format!("{}/*", jars.display()));
+    javac.args(["-Xlint:none", "-nowarn", "-cp"]).arg(format!("{}/*", jars.display()));
     run("javac", javac.arg("-d").arg(out).arg(source)).map(drop)
 }
 
@@ -63,7 +53,5 @@ fn write_if_missing(path: &Path, text: &str) -> Result<()> {
     let dir = path.parent().context("a file has a folder")?;
     let temp = tempfile::NamedTempFile::new_in(dir).context("make a temporary file")?;
     fs::write(temp.path(), text).with_context(|| format!("write {}", temp.path().display()))?;
-    temp.persist(path)
-        .map(drop)
-        .with_context(|| format!("write {}", path.display()))
+    temp.persist(path).map(drop).with_context(|| format!("write {}", path.display()))
 }

@@ -37,12 +37,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {name} ({})", command.get_program().display()))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log: log.to_path_buf(),
-            ended: None,
-        })
+        Ok(Self { name: name.to_owned(), child, log: log.to_path_buf(), ended: None })
     }
 
     /// The process id, which is the id of the group too.
@@ -53,10 +48,7 @@ impl Process {
     /// The exit status, if the process has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         if self.ended.is_none() {
-            self.ended = self
-                .child
-                .try_wait()
-                .with_context(|| format!("look at {}", self.name))?;
+            self.ended = self.child.try_wait().with_context(|| format!("look at {}", self.name))?;
         }
         Ok(self.ended)
     }
@@ -88,10 +80,7 @@ impl Process {
         }
         let group = self.pid()?;
         kill_process_group(group, Signal::KILL).with_context(|| format!("kill {}", self.name))?;
-        let status = self
-            .child
-            .wait()
-            .with_context(|| format!("wait for {}", self.name))?;
+        let status = self.child.wait().with_context(|| format!("wait for {}", self.name))?;
         self.ended = Some(status);
         Ok(status)
     }
@@ -145,12 +134,7 @@ pub fn run(what: &str, command: &mut Command) -> Result<String> {
         return Ok(text);
     }
     let err = String::from_utf8_lossy(&output.stderr);
-    bail!(
-        "{what}: {}\n{}\n{}",
-        describe(output.status),
-        text.trim_end(),
-        err.trim_end()
-    )
+    bail!("{what}: {}\n{}\n{}", describe(output.status), text.trim_end(), err.trim_end())
 }
 
 #[cfg(test)]
@@ -166,9 +150,7 @@ mod tests {
         let process = Process::start("shell", &mut shell, &log).unwrap();
         let child = wait::until("the child's id", wait::LONG, || {
             let text = process.output();
-            Ok(text
-                .strip_prefix("child ")
-                .and_then(|id| id.trim().parse::<i32>().ok()))
+            Ok(text.strip_prefix("child ").and_then(|id| id.trim().parse::<i32>().ok()))
         })
         .unwrap();
         drop(process);
@@ -182,14 +164,8 @@ mod tests {
 
     #[test]
     fn a_failed_command_shows_status_and_output() {
-        let err = run(
-            "try",
-            Command::new("sh").args(["-c", "echo out; echo why >&2; exit 3"]),
-        );
+        let err = run("try", Command::new("sh").args(["-c", "echo out; echo why >&2; exit 3"]));
         let text = format!("{:#}", err.unwrap_err());
-        assert!(
-            text.contains("exit 3") && text.contains("out") && text.contains("why"),
-            "{text}"
-        );
+        assert!(text.contains("exit 3") && text.contains("out") && text.contains("why"), "{text}");
     }
 }

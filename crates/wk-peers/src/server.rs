@@ -116,12 +116,7 @@ impl ServerSpec {
             Flavor::Watchkeeper(binary) => ("watchkeeper server", self.watchkeeper(binary, &cfg)),
         };
         let process = Process::start(name, &mut command, &self.dir.join("log"))?;
-        Ok(Server {
-            process,
-            client,
-            admin,
-            metrics,
-        })
+        Ok(Server { process, client, admin, metrics })
     }
 
     fn zoo_cfg(&self, [client, admin, metrics]: [u16; 3]) -> String {
@@ -204,10 +199,7 @@ impl Server {
                 return Ok(Some(Some(status)));
             }
             let answer = wait::four_letter(client, "srvr")?;
-            Ok(answer
-                .lines()
-                .any(|line| line.starts_with("Mode:"))
-                .then_some(None))
+            Ok(answer.lines().any(|line| line.starts_with("Mode:")).then_some(None))
         })?;
         match ended {
             None => Ok(()),

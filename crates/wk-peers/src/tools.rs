@@ -78,19 +78,14 @@ impl Tool {
 /// Runs the system's `apt-get` without questions.
 pub fn apt(args: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    command
-        .arg("-q")
-        .args(args)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.arg("-q").args(args).env("DEBIAN_FRONTEND", "noninteractive");
     run("apt-get", &mut command).map(drop)
 }
 
 /// Where `program` is on PATH.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 fn answers(program: &str, args: &[&str]) -> bool {

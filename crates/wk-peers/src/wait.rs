@@ -54,16 +54,10 @@ pub fn four_letter(port: u16, word: &str) -> Result<String> {
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let mut socket = TcpStream::connect_timeout(&addr, Duration::from_secs(2))
         .with_context(|| format!("connect to {addr}"))?;
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .context("set a read timeout")?;
-    socket
-        .write_all(word.as_bytes())
-        .with_context(|| format!("send {word}"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(5))).context("set a read timeout")?;
+    socket.write_all(word.as_bytes()).with_context(|| format!("send {word}"))?;
     let mut text = Vec::new();
-    socket
-        .read_to_end(&mut text)
-        .with_context(|| format!("read the answer to {word}"))?;
+    socket.read_to_end(&mut text).with_context(|| format!("read the answer to {word}"))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
@@ -72,22 +66,13 @@ pub fn http_get(port: u16, path: &str) -> Result<(String, String)> {
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     let mut socket = TcpStream::connect_timeout(&addr, Duration::from_secs(2))
         .with_context(|| format!("connect to {addr}"))?;
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .context("set a read timeout")?;
+    socket.set_read_timeout(Some(Duration::from_secs(10))).context("set a read timeout")?;
     // HTTP/1.0: the body ends with the connection and is never chunked.
     let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n");
-    socket
-        .write_all(request.as_bytes())
-        .context("send the request")?;
+    socket.write_all(request.as_bytes()).context("send the request")?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).context("read the answer")?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("no end of the HTTP head")?;
-    Ok((
-        head.lines().next().unwrap_or_default().to_owned(),
-        body.to_owned(),
-    ))
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the HTTP head")?;
+    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
 }

@@ -41,11 +41,7 @@ impl DerefMut for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- end of the log of {}\n{}",
-                self.name,
-                self.server.process.tail()
-            );
+            eprintln!("--- end of the log of {}\n{}", self.name, self.server.process.tail());
         }
     }
 }
@@ -72,7 +68,7 @@ pub(crate) fn control_spec(dir: &Path) -> ServerSpec {
 
 /// Starts `spec`; on failure the panic carries the end of the server's log.
 pub(crate) fn start(spec: &ServerSpec) -> Server {
-    spec.start(&cache()).unwrap_or_else(|err| panic!("{err:?}"))
+    spec.start(&cache()).unwrap_or_else(|err| panic!("{err:#}"))
 }
 
 /// The cache of fetched peers.
@@ -82,8 +78,7 @@ pub(crate) fn cache() -> Cache {
 
 /// Fetches `peer` if it is not there and gives its folder.
 pub(crate) fn peer(peer: Peer) -> PathBuf {
-    peer.ensure(&cache(), &|what| eprintln!("{what}"))
-        .unwrap_or_else(|err| panic!("{err:?}"))
+    peer.ensure(&cache(), &|what| eprintln!("{what}")).unwrap_or_else(|err| panic!("{err:#}"))
 }
 
 /// The product's binary.

@@ -10,7 +10,7 @@
     clippy::unwrap_used,
     clippy::print_stderr,
     dead_code,
-    reason = "these are tests: a panic with its line is the report, and the harness serves later files"
+    reason = "a test reports by a panic with its line; the harness serves later files too"
 )]
 
 mod harness;

@@ -154,10 +154,7 @@ fn watches_of_every_kind_fire_alike() {
 /// Types `lines` into zkCli at both servers and compares what it prints.
 fn same_answers(lines: &[&str]) {
     let (ours, theirs) = (type_in(&subject(), lines), type_in(&control(), lines));
-    assert!(
-        theirs.answers.len() > lines.len() / 2,
-        "zkCli hardly answered:\n{theirs:#?}"
-    );
+    assert!(theirs.answers.len() > lines.len() / 2, "zkCli hardly answered:\n{theirs:#?}");
     assert_eq!(ours.answers, theirs.answers, "answers, ours left");
     assert_eq!(ours.events, theirs.events, "watch events, ours left");
 }
@@ -176,11 +173,7 @@ fn type_in(server: &Server, lines: &[&str]) -> Printed {
     let file = fs::File::create(&path).unwrap();
     let mut command: Command = java::zookeeper_tool(&cache(), &jars).unwrap();
     command
-        .args([
-            "org.apache.zookeeper.ZooKeeperMain",
-            "-server",
-            &server.address(),
-        ])
+        .args(["org.apache.zookeeper.ZooKeeperMain", "-server", &server.address()])
         .args(["-timeout", "30000", "-waitforconnection"])
         // Its answers go to one stream and its errors to the other: one file keeps their order.
         .stdin(Stdio::piped())
@@ -194,18 +187,12 @@ fn type_in(server: &Server, lines: &[&str]) -> Printed {
     drop(input);
     child.wait().unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert!(
-        text.contains("(CONNECTED)"),
-        "zkCli did not connect:\n{text}"
-    );
+    assert!(text.contains("(CONNECTED)"), "zkCli did not connect:\n{text}");
     masked(&text, &server.address())
 }
 
 fn masked(text: &str, address: &str) -> Printed {
-    let mut printed = Printed {
-        answers: Vec::new(),
-        events: Vec::new(),
-    };
+    let mut printed = Printed { answers: Vec::new(), events: Vec::new() };
     // Before the first prompt come greetings and remarks on the terminal.
     let prompt = format!("[zk: {address}(");
     for part in text.split(&prompt).skip(1) {
