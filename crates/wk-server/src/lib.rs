@@ -2,7 +2,8 @@
 //! nothing by itself.
 //!
 //! Reading order: [`report`] (what a server says about itself), [`metrics`] (counters and
-//! summaries with Apache's names).
+//! summaries with Apache's names), [`zoo_cfg`] (configuration).
 
 pub mod metrics;
 pub mod report;
+pub mod zoo_cfg;

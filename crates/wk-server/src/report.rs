@@ -19,11 +19,7 @@ pub struct ResponseSizes {
 
 impl Default for ResponseSizes {
     fn default() -> Self {
-        Self {
-            last: -1,
-            min: -1,
-            max: -1,
-        }
+        Self { last: -1, min: -1, max: -1 }
     }
 }
 
@@ -32,11 +28,7 @@ impl ResponseSizes {
     pub fn note(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.last = bytes;
-        self.min = if self.min < 0 {
-            bytes
-        } else {
-            self.min.min(bytes)
-        };
+        self.min = if self.min < 0 { bytes } else { self.min.min(bytes) };
         self.max = self.max.max(bytes);
     }
 }

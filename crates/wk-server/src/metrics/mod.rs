@@ -131,10 +131,7 @@ impl Registry {
         let counters = Counter::NAMES
             .iter()
             .zip(&self.counters)
-            .map(|(name, value)| Metric {
-                name,
-                value: MetricValue::Counter(*value),
-            });
+            .map(|(name, value)| Metric { name, value: MetricValue::Counter(*value) });
         let basic = Basic::NAMES.iter().zip(&mut self.basic);
         let advanced = Advanced::NAMES.iter().zip(&mut self.advanced);
         let mut metrics: Vec<Metric> = counters.collect();
@@ -146,23 +143,15 @@ impl Registry {
             ("write_per_namespace", &mut self.write_per_namespace),
             ("read_per_namespace", &mut self.read_per_namespace),
         ] {
-            let rows = set
-                .iter_mut()
-                .map(|(key, of)| (key.clone(), of.snapshot(now_ms)));
-            metrics.push(Metric {
-                name,
-                value: MetricValue::SummarySet(rows.collect()),
-            });
+            let rows = set.iter_mut().map(|(key, of)| (key.clone(), of.snapshot(now_ms)));
+            metrics.push(Metric { name, value: MetricValue::SummarySet(rows.collect()) });
         }
         metrics
     }
 }
 
 fn note_namespace(set: &mut BTreeMap<String, Summary>, now_ms: u64, path: &str, bytes: u64) {
-    let Some(top) = path
-        .strip_prefix('/')
-        .and_then(|rest| rest.split('/').next())
-    else {
+    let Some(top) = path.strip_prefix('/').and_then(|rest| rest.split('/').next()) else {
         return;
     };
     if top.is_empty() {
@@ -171,10 +160,6 @@ fn note_namespace(set: &mut BTreeMap<String, Summary>, now_ms: u64, path: &str, 
     if let Some(summary) = set.get_mut(top) {
         return summary.add(now_ms, bytes);
     }
-    let key = if set.len() < NAMESPACES_MAX {
-        top
-    } else {
-        "other"
-    };
+    let key = if set.len() < NAMESPACES_MAX { top } else { "other" };
     set.entry(key.to_owned()).or_default().add(now_ms, bytes);
 }

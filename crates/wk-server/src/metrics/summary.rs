@@ -39,9 +39,7 @@ fn bucket(value: u64) -> usize {
     }
     let octave = u64::from(value.ilog2());
     let sub = (value >> (octave - 4)) & (SUB - 1);
-    usize::try_from(EXACT + (octave - 5) * SUB + sub)
-        .unwrap_or(BUCKETS - 1)
-        .min(BUCKETS - 1)
+    usize::try_from(EXACT + (octave - 5) * SUB + sub).unwrap_or(BUCKETS - 1).min(BUCKETS - 1)
 }
 
 /// The middle of a bucket's values.
@@ -126,19 +124,12 @@ impl SummaryValue {
 impl Summary {
     /// A summary with percentiles.
     pub fn advanced() -> Self {
-        Self {
-            all: Some(Histogram::default()),
-            ..Self::default()
-        }
+        Self { all: Some(Histogram::default()), ..Self::default() }
     }
 
     /// Notes one value at `now_ms` of any steady clock.
     pub fn add(&mut self, now_ms: u64, value: u64) {
-        self.min = if self.count == 0 {
-            value
-        } else {
-            self.min.min(value)
-        };
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.count += 1;
         self.sum = self.sum.saturating_add(value);
@@ -152,34 +143,18 @@ impl Summary {
     /// Forgets everything.
     pub fn reset(&mut self) {
         let advanced = self.all.is_some();
-        *self = if advanced {
-            Self::advanced()
-        } else {
-            Self::default()
-        };
+        *self = if advanced { Self::advanced() } else { Self::default() };
     }
 
     /// What was seen until `now_ms`.
     pub fn snapshot(&mut self, now_ms: u64) -> SummaryValue {
         self.turn_window(now_ms);
         let window = [&self.window[0], &self.window[1]];
-        let asked: &[f64] = if self.all.is_some() {
-            &[0.5, 0.9, 0.99]
-        } else {
-            &[0.5]
-        };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a quantile is approximate anyway"
-        )]
+        let asked: &[f64] = if self.all.is_some() { &[0.5, 0.9, 0.99] } else { &[0.5] };
+        #[expect(clippy::cast_precision_loss, reason = "a quantile is approximate anyway")]
         let quantiles = asked
             .iter()
-            .map(|&q| {
-                (
-                    q,
-                    quantile(&window, q).map_or(f64::NAN, |value| self.clamp(value) as f64),
-                )
-            })
+            .map(|&q| (q, quantile(&window, q).map_or(f64::NAN, |value| self.clamp(value) as f64)))
             .collect();
         let percentiles = self.all.as_ref().map(|all| {
             [0.5, 0.95, 0.99, 0.999]
@@ -237,15 +212,9 @@ mod tests {
             summary.add(0, value);
         }
         let seen = summary.snapshot(0);
-        assert_eq!(
-            (seen.count, seen.sum, seen.min, seen.max),
-            (1000, 500_500, 1, 1000)
-        );
+        assert_eq!((seen.count, seen.sum, seen.min, seen.max), (1000, 500_500, 1, 1000));
         let [p50, p95, p99, p999] = seen.percentiles.unwrap();
-        assert!(
-            p50.abs_diff(500) <= 32 && p95.abs_diff(950) <= 60,
-            "{p50} {p95}"
-        );
+        assert!(p50.abs_diff(500) <= 32 && p95.abs_diff(950) <= 60, "{p50} {p95}");
         assert!(p99.abs_diff(990) <= 62 && p999 <= 1000, "{p99} {p999}");
         assert!((seen.avg() - 500.5).abs() < f64::EPSILON);
     }

@@ -42,13 +42,7 @@ fn double(value: u64) -> f64 {
 impl Metric {
     /// The samples that Apache's Prometheus provider (3.9) shows for this metric.
     pub fn samples(&self) -> Vec<Sample> {
-        let plain = |value| {
-            vec![Sample {
-                name: self.name.to_owned(),
-                labels: Vec::new(),
-                value,
-            }]
-        };
+        let plain = |value| vec![Sample { name: self.name.to_owned(), labels: Vec::new(), value }];
         let keyed = |key: &String, value| Sample {
             name: self.name.to_owned(),
             labels: vec![("key", key.clone())],
@@ -61,14 +55,12 @@ impl Metric {
             MetricValue::Counter(value) => plain(double(*value)),
             MetricValue::Summary(summary) => self.summary_samples(None, summary),
             #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
-            MetricValue::GaugeSet(rows) => rows
-                .iter()
-                .map(|(key, value)| keyed(key, *value as f64))
-                .collect(),
-            MetricValue::CounterSet(rows) => rows
-                .iter()
-                .map(|(key, value)| keyed(key, double(*value)))
-                .collect(),
+            MetricValue::GaugeSet(rows) => {
+                rows.iter().map(|(key, value)| keyed(key, *value as f64)).collect()
+            }
+            MetricValue::CounterSet(rows) => {
+                rows.iter().map(|(key, value)| keyed(key, double(*value))).collect()
+            }
             MetricValue::SummarySet(rows) => rows
                 .iter()
                 .flat_map(|(key, summary)| self.summary_samples(Some(key), summary))
@@ -93,19 +85,11 @@ impl Metric {
         for (quantile, value) in &summary.quantiles {
             let mut labels = labels();
             labels.push(("quantile", java_double(*quantile)));
-            samples.push(Sample {
-                name: self.name.to_owned(),
-                labels,
-                value: *value,
-            });
+            samples.push(Sample { name: self.name.to_owned(), labels, value: *value });
         }
         for (suffix, value) in [("count", summary.count), ("sum", summary.sum)] {
             let name = format!("{}_{suffix}", self.name);
-            samples.push(Sample {
-                name,
-                labels: labels(),
-                value: double(value),
-            });
+            samples.push(Sample { name, labels: labels(), value: double(value) });
         }
         samples
     }
@@ -123,16 +107,10 @@ impl Metric {
             MetricValue::Counter(value) => rows.push((name.to_owned(), value.to_string())),
             MetricValue::Summary(summary) => summary_rows(name, summary, rows),
             MetricValue::GaugeSet(set) => {
-                rows.extend(
-                    set.iter()
-                        .map(|(key, v)| (format!("{key}_{name}"), v.to_string())),
-                );
+                rows.extend(set.iter().map(|(key, v)| (format!("{key}_{name}"), v.to_string())));
             }
             MetricValue::CounterSet(set) => {
-                rows.extend(
-                    set.iter()
-                        .map(|(key, v)| (format!("{key}_{name}"), v.to_string())),
-                );
+                rows.extend(set.iter().map(|(key, v)| (format!("{key}_{name}"), v.to_string())));
             }
             MetricValue::SummarySet(set) => {
                 for (key, summary) in set {
@@ -149,9 +127,8 @@ fn summary_rows(name: &str, summary: &SummaryValue, rows: &mut Vec<(String, Stri
     rows.push((format!("max_{name}"), summary.max.to_string()));
     rows.push((format!("cnt_{name}"), summary.count.to_string()));
     rows.push((format!("sum_{name}"), summary.sum.to_string()));
-    for (key, value) in ["p50", "p95", "p99", "p999"]
-        .iter()
-        .zip(summary.percentiles.iter().flatten())
+    for (key, value) in
+        ["p50", "p95", "p99", "p999"].iter().zip(summary.percentiles.iter().flatten())
     {
         rows.push((format!("{key}_{name}"), value.to_string()));
     }

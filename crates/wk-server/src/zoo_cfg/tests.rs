@@ -1,0 +1,245 @@
+use super::*;
+use std::io::Write as _;
+use std::time::Duration;
+
+const MINIMAL: &str = "dataDir=/d\nclientPort=2181\n";
+
+fn load_text(text: &str) -> Verdict {
+    load_all(text, &[], "", "")
+}
+
+fn load_all(text: &str, set: &[&str], server_jvmflags: &str, jvmflags: &str) -> Verdict {
+    let mut file = tempfile::Builder::new().prefix("zoo").suffix(".cfg").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    load(&Sources {
+        file: Some(file.path().to_owned()),
+        set: set.iter().map(|&s| s.to_owned()).collect(),
+        server_jvmflags: Some(server_jvmflags.to_owned()),
+        jvmflags: Some(jvmflags.to_owned()),
+    })
+}
+
+fn minimal(more: &str) -> Verdict {
+    load_text(&format!("{MINIMAL}{more}\n"))
+}
+
+/// The error that a line makes, "" if it makes none.
+fn error_of(line: &str) -> String {
+    minimal(line).config.err().map_or(String::new(), |error| error.to_string())
+}
+
+fn texts(verdict: &Verdict, severity: Severity) -> String {
+    let of = verdict.findings.iter().filter(|finding| finding.severity == severity);
+    of.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn sample_file_of_apache_starts() {
+    let verdict = load_text(
+        "# The number of milliseconds of each tick\ntickTime=2000\ninitLimit=10\nsyncLimit=5\n\
+         dataDir=/tmp/zookeeper\nclientPort=2181\n#maxClientCnxns=60\n",
+    );
+    assert_eq!(verdict.findings, []);
+    let config = verdict.config.unwrap();
+    assert_eq!(config.tick_time, Duration::from_secs(2));
+    assert_eq!(config.min_session_timeout, Duration::from_secs(4));
+    assert_eq!(config.max_session_timeout, Duration::from_secs(40));
+    assert_eq!(config.client_addr.unwrap().to_string(), "[::]:2181");
+    assert_eq!(config.storage.data_log_dir, Path::new("/tmp/zookeeper"));
+    assert_eq!(config.words, WordList::Only([String::from("srvr")].into()));
+    assert!(config.admin.enabled && config.admin.port == 8080);
+}
+
+#[test]
+fn defaults_in_table_are_those_of_the_types() {
+    let config = minimal("").config.unwrap();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.tree, TreeConfig::default());
+    assert_eq!(config.admin, AdminConfig::default());
+    let storage = StorageConfig::for_directory(Path::new("/d"));
+    assert_eq!(format!("{:?}", config.storage), format!("{storage:?}"));
+    assert_eq!(config.tick_time, Duration::from_secs(3));
+}
+
+#[test]
+fn wrong_value_names_key_value_and_rule() {
+    for (line, want) in [
+        ("tickTime=fast", "tickTime = \"fast\": must be a whole number"),
+        ("tickTime=0", "tickTime = \"0\": must be at least 1"),
+        ("clientPort=70000", "clientPort = \"70000\": must be at most 65535"),
+        ("forceSync=maybe", "forceSync = \"maybe\": must be yes or no"),
+        ("extendedTypesEnabled=1", "extendedTypesEnabled = \"1\": must be true or false"),
+        ("electionAlg=1", "electionAlg = \"1\": must be one of \"3\""),
+        ("minSessionTimeout=90000", "minSessionTimeout = \"90000\": must not be above"),
+        ("peerType=boss", "peerType = \"boss\": must be participant or observer"),
+        ("snapshotSizeFactor=x", "snapshotSizeFactor = \"x\": must be a number"),
+    ] {
+        let error = error_of(line);
+        assert!(error.contains(want), "{line}: {error}");
+        let digits = error.chars().filter(char::is_ascii_digit).count();
+        assert!(error.contains(".cfg:3:") && digits > 0, "names the line: {error}");
+    }
+}
+
+#[test]
+fn required_keys_are_asked_for() {
+    let error = load_text("tickTime=2000\n").config.unwrap_err();
+    assert!(error.to_string().contains("dataDir: must be set"));
+    let error = load_text("dataDir=/d\n").config.unwrap_err();
+    assert!(error.to_string().contains("clientPort: must be set"));
+    let error = load_text("dataDir=/d\nclientPortAddress=127.0.0.1\n").config.unwrap_err();
+    assert!(error.to_string().contains("clientPortAddress: needs clientPort"));
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn unreadable_file_is_an_error_with_exit_code_2() {
+    let sources = Sources { file: Some("/does/not/exist/zoo.cfg".into()), ..Sources::default() };
+    let error = load(&sources).config.unwrap_err();
+    assert_eq!(error.to_string(), "/does/not/exist/zoo.cfg: cannot read the configuration");
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn unknown_key_warns_with_the_nearest_name() {
+    let verdict = minimal("tickTme=2000\nsomething.else.entirely=1");
+    assert!(verdict.config.is_ok());
+    let warnings = texts(&verdict, Severity::Warning);
+    assert!(warnings.contains("tickTme: unknown key, ignored; did you mean tickTime?"));
+    assert!(warnings.contains("something.else.entirely: unknown key, ignored"));
+}
+
+#[test]
+fn later_sources_win() {
+    let of = |text: &str, set: &[&str], server: &str, jvm: &str| {
+        load_all(&format!("{MINIMAL}{text}"), set, server, jvm).config.unwrap().storage.snap_count
+    };
+    assert_eq!(of("", &[], "-Dzookeeper.snapCount=10", ""), 10);
+    assert_eq!(of("", &[], "-Dzookeeper.snapCount=10", "-Dzookeeper.snapCount=11"), 11);
+    assert_eq!(of("snapCount=12", &[], "-Dzookeeper.snapCount=10", ""), 12);
+    assert_eq!(of("snapCount=12", &["snapCount=13"], "-Dzookeeper.snapCount=10", ""), 13);
+    assert_eq!(of("", &["snapCount=13", "snapCount = 14"], "", ""), 14);
+}
+
+#[test]
+fn jvm_flags_act_or_are_noted() {
+    let flags = "-Xmx512m -Djute.maxbuffer=4194304 -Dzookeeper.4lw.commands.whitelist=* \
+                 -Dznode.container.checkIntervalMs=500 -Dreadonlymode.enabled=true -Dfile.encoding=x";
+    let verdict = load_all(MINIMAL, &[], flags, "-Dzookeeper.tickTime=9 -Dzookeeper.snapCont=1");
+    let notes = texts(&verdict, Severity::Note);
+    assert!(notes.contains("SERVER_JVMFLAGS: -Xmx512m: ignored, there is no JVM"), "{notes}");
+    assert!(notes.contains("-Dfile.encoding: ignored"), "{notes}");
+    let warnings = texts(&verdict, Severity::Warning);
+    let want = "JVMFLAGS: -Dzookeeper.tickTime: has no effect, tickTime is read from zoo.cfg only";
+    assert!(warnings.contains(want), "{warnings}");
+    assert!(warnings.contains("did you mean snapCount?"), "{warnings}");
+    let config = verdict.config.unwrap();
+    assert_eq!(config.limits.request_bytes_max, 4_194_304);
+    assert_eq!(config.words, WordList::All);
+    assert_eq!(config.tree.container_check_interval, Duration::from_millis(500));
+    assert_eq!(config.tick_time, Duration::from_secs(3));
+}
+
+/// A legal value that is neither the default nor "off".
+fn other_value(key: &Key, off: &[&str]) -> String {
+    match key.kind {
+        Kind::Bool => (!key.default.eq_ignore_ascii_case("true")).to_string(),
+        Kind::YesNo => if key.default == "yes" { "no" } else { "yes" }.to_owned(),
+        Kind::Int(_, max) => max.min(7).to_string(),
+        Kind::OneOf(words) => words
+            .iter()
+            .find(|word| **word != key.default && !off.contains(word))
+            .map_or(String::new(), ToString::to_string),
+        Kind::Text | Kind::Path | Kind::Decimal => "something".to_owned(),
+    }
+}
+
+#[test]
+fn every_refused_key_stops_the_start_and_its_off_value_does_not() {
+    let mut seen = 0;
+    for key in TABLE {
+        let Effect::Refused { off, instead } = key.effect else { continue };
+        let name = key.name.replace('*', "x");
+        let value = other_value(key, off);
+        let error = error_of(&format!("{name}={value}"));
+        assert!(error.contains(&name) && error.contains(instead), "{name}: {error}");
+        for off in off.iter().copied().chain([key.default]) {
+            assert_eq!(error_of(&format!("{name}={off}")), "", "{name}={off}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 50, "the table lost its refused keys");
+}
+
+#[test]
+fn every_meaningless_key_warns_and_starts() {
+    for key in TABLE {
+        let Effect::Meaningless(why) = key.effect else { continue };
+        let value = if matches!(key.kind, Kind::Decimal) { "0.5" } else { &other_value(key, &[]) };
+        let verdict = minimal(&format!("{}={value}", key.name));
+        assert!(verdict.config.is_ok(), "{}: {:?}", key.name, verdict.config);
+        let warnings = texts(&verdict, Severity::Warning);
+        assert!(warnings.contains(why) && warnings.contains(key.name), "{}", key.name);
+    }
+}
+
+#[test]
+fn every_acting_key_is_read_and_every_default_is_legal() {
+    let code = [include_str!("build.rs"), include_str!("mod.rs")].concat();
+    for (index, key) in TABLE.iter().enumerate() {
+        let quoted = format!("\"{}\"", key.name.trim_end_matches('*'));
+        let read = code.contains(&quoted);
+        assert_eq!(read, key.effect == Effect::Acts, "{}: {:?}", key.name, key.effect);
+        if !key.default.is_empty() {
+            assert_eq!(key.broken_rule(key.default), None, "{}", key.name);
+        }
+        let first = TABLE.iter().position(|other| other.matches(key.name)).unwrap_or(index);
+        assert_eq!(first, index, "{} is hidden by {}", key.name, TABLE[first].name);
+    }
+}
+
+#[test]
+fn one_server_line_runs_alone_and_several_are_refused() {
+    let verdict = load_text("dataDir=/d\nserver.1=127.0.0.1:2888:3888:participant;2182\n");
+    assert!(texts(&verdict, Severity::Warning).contains("one server alone runs standalone"));
+    assert_eq!(verdict.config.unwrap().client_addr.unwrap().to_string(), "[::]:2182");
+    let error = error_of("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2");
+    assert!(error.contains("server.N: there are 3 lines"), "{error}");
+    assert!(error_of("standaloneEnabled=false").contains("ensembles are not there yet"));
+    assert!(error_of("peerType=observer").contains("ensembles are not there yet"));
+}
+
+#[test]
+fn providers_that_are_not_there_are_refused() {
+    let package = "org.apache.zookeeper.server.auth";
+    let sasl = error_of(&format!("authProvider.1={package}.SASLAuthenticationProvider"));
+    assert!(sasl.contains("SASL is not there yet"), "{sasl}");
+    assert_eq!(error_of(&format!("authProvider.1={package}.IPAuthenticationProvider")), "");
+    let own = error_of("metricsProvider.className=com.example.Mine");
+    assert!(own.contains("must be DefaultMetricsProvider"), "{own}");
+}
+
+#[test]
+fn address_is_resolved_and_unspecified_means_both_families() {
+    let addr = |line: &str| minimal(line).config.unwrap().client_addr.unwrap().to_string();
+    assert_eq!(addr("clientPortAddress=127.0.0.1"), "127.0.0.1:2181");
+    assert_eq!(addr("clientPortAddress=0.0.0.0"), "[::]:2181");
+    assert_eq!(addr("clientPortAddress=[::1]"), "[::1]:2181");
+}
+
+#[test]
+fn limits_that_apache_mends_are_mended_with_a_warning() {
+    let verdict = minimal("snapCount=1\nautopurge.snapRetainCount=1\nautopurge.purgeInterval=2");
+    let warnings = texts(&verdict, Severity::Warning);
+    assert!(warnings.contains("2 is used") && warnings.contains("3 are kept"), "{warnings}");
+    let storage = verdict.config.unwrap().storage;
+    assert_eq!((storage.snap_count, storage.snap_retain_count), (2, 3));
+    assert_eq!(storage.purge_interval, Some(Duration::from_secs(7200)));
+}
+
+#[test]
+fn a_key_given_twice_is_said() {
+    let verdict = minimal("snapCount=5\nsnapCount=6");
+    assert!(texts(&verdict, Severity::Warning).contains("snapCount: given twice"));
+    assert_eq!(verdict.config.unwrap().storage.snap_count, 6);
+}
