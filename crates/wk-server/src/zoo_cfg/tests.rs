@@ -234,7 +234,7 @@ fn limits_that_apache_mends_are_mended_with_a_warning() {
     assert!(warnings.contains("2 is used") && warnings.contains("3 are kept"), "{warnings}");
     let storage = verdict.config.unwrap().storage;
     assert_eq!((storage.snap_count, storage.snap_retain_count), (2, 3));
-    assert_eq!(storage.purge_interval, Some(Duration::from_secs(7200)));
+    assert_eq!(storage.purge_interval, Some(Duration::from_hours(2)));
 }
 
 #[test]
