@@ -21,8 +21,10 @@ struct Group {
 
 /// The groups that need real peers. Each must run at least one test. A module of that binary that
 /// is not listed here needs no peer and runs in the quick command too.
-const PEER_GROUPS: &[Group] =
-    &[Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] }];
+const PEER_GROUPS: &[Group] = &[
+    Group { module: "script", title: "Apache, one scripted session", needs: &[Peer::ZooKeeper] },
+    Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] },
+];
 
 /// `cargo xtask test --quick`.
 pub(crate) fn quick(report: &mut Report) -> Result<()> {

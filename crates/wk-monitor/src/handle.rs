@@ -48,27 +48,13 @@ pub enum ActionError {
 /// A request to the monitor's own task, which alone changes anything.
 pub(crate) enum Command {
     /// Everything about one incident.
-    Detail {
-        id: String,
-        reply: Reply<IncidentDetail>,
-    },
+    Detail { id: String, reply: Reply<IncidentDetail> },
     /// Somebody takes an incident on.
-    Acknowledge {
-        id: String,
-        by: String,
-        reply: Reply<Incident>,
-    },
+    Acknowledge { id: String, by: String, reply: Reply<Incident> },
     /// Somebody puts a resolved incident away.
-    Close {
-        id: String,
-        by: String,
-        reply: Reply<Incident>,
-    },
+    Close { id: String, by: String, reply: Reply<Incident> },
     /// Sends a test notification.
-    TestChannel {
-        name: String,
-        reply: Reply<ChannelTest>,
-    },
+    TestChannel { name: String, reply: Reply<ChannelTest> },
 }
 
 /// Where an answer goes.
@@ -89,11 +75,7 @@ impl MonitorHandle {
         commands: mpsc::Sender<Command>,
         changes: broadcast::Sender<Change>,
     ) -> Self {
-        Self {
-            view,
-            commands,
-            changes,
-        }
+        Self { view, commands, changes }
     }
 
     /// A handle over a fixed picture, for tests of pages: it can be read, actions are unavailable.
@@ -113,10 +95,7 @@ impl MonitorHandle {
     /// The incidents that `filter` asks for, newest first.
     pub fn incidents(&self, filter: &IncidentFilter) -> Vec<Arc<Incident>> {
         let view = Arc::clone(&self.view.borrow());
-        let matching = view
-            .incidents
-            .iter()
-            .filter(|incident| filter.matches(incident));
+        let matching = view.incidents.iter().filter(|incident| filter.matches(incident));
         matching.take(filter.limit).cloned().collect()
     }
 
@@ -135,8 +114,7 @@ impl MonitorHandle {
     /// [`ActionError::Conflict`] if it is over already.
     pub async fn acknowledge(&self, id: &str, by: &str) -> Result<Incident, ActionError> {
         let (id, by) = (id.to_owned(), by.to_owned());
-        self.ask(|reply| Command::Acknowledge { id, by, reply })
-            .await
+        self.ask(|reply| Command::Acknowledge { id, by, reply }).await
     }
 
     /// Puts an incident away, under the name `by`.
@@ -166,10 +144,7 @@ impl MonitorHandle {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ActionError> {
         let stopped = || ActionError::Unavailable("it has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(command(reply))
-            .await
-            .map_err(|_| stopped())?;
+        self.commands.send(command(reply)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }

@@ -138,13 +138,7 @@ pub struct IncidentFilter {
 
 impl Default for IncidentFilter {
     fn default() -> Self {
-        Self {
-            open_only: false,
-            state: None,
-            rule: None,
-            ensemble: None,
-            limit: 500,
-        }
+        Self { open_only: false, state: None, rule: None, ensemble: None, limit: 500 }
     }
 }
 
@@ -154,9 +148,6 @@ impl IncidentFilter {
         (!self.open_only || incident.state.is_open())
             && self.state.is_none_or(|state| state == incident.state)
             && self.rule.as_ref().is_none_or(|rule| *rule == incident.rule)
-            && self
-                .ensemble
-                .as_ref()
-                .is_none_or(|name| *name == incident.ensemble)
+            && self.ensemble.as_ref().is_none_or(|name| *name == incident.ensemble)
     }
 }

@@ -11,9 +11,11 @@ pub mod cache;
 pub mod fetch;
 pub mod java;
 pub mod process;
+pub mod script;
 pub mod server;
 pub mod tools;
 pub mod wait;
+pub mod wire;
 
 pub use cache::Cache;
 pub use fetch::Peer;

@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // Development only, below.
     ("wk-sim", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
-    ("wk-peers", &[]),
+    ("wk-peers", &["wk-proto"]),
     ("xtask", &["wk-peers", "wk-proto", "wk-sim"]),
 ];
 

@@ -14,4 +14,5 @@
 )]
 
 mod harness;
+mod script;
 mod zkcli;
