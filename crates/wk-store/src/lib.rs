@@ -7,18 +7,27 @@
 pub mod disk;
 pub mod mem_disk;
 
+mod dirs;
 mod error;
 mod frame;
 mod log_reader;
 mod names;
+mod purge;
+mod snapshot;
 mod sync_mark;
 #[cfg(test)]
 mod testing;
 mod txn_log;
 
+pub use dirs::{Dirs, open_dirs};
 pub use disk::{DirEntry, Disk, DiskFile, OsDisk};
 pub use error::{LogDamage, StoreError};
 pub use log_reader::{BadPlace, Head, LogReader, Next};
 pub use names::{log_name, log_zxid, snapshot_name, snapshot_zxid};
+pub use purge::{PurgeReport, purge};
+pub use snapshot::{
+    SnapshotError, SnapshotFile, SnapshotInfo, SnapshotOptions, SnapshotWriter, ZxidDigest,
+    remove_unfinished,
+};
 pub use sync_mark::SyncMark;
 pub use txn_log::{TxnLog, TxnLogOptions, TxnLogStats};
