@@ -1,1 +1,32 @@
-//! The monitor's core.
+//! The monitor's core: what is a fault, what becomes of it, who has to be told. No I/O, no clock.
+//!
+//! A fault walks down this list: an observation enters a detector ([`server`], [`node`]), which says
+//! a [`Finding`] when its judgement changes; the [`Ledger`] turns findings into incidents with
+//! a life of their own and into outbox entries; the shell stores each [`Batch`] before it sends
+//! anything of it. Every struct takes the time as an argument, so that a simulation can run years
+//! of crashes in seconds.
+
+pub mod fact;
+pub mod finding;
+pub mod incident;
+pub mod ledger;
+pub mod node;
+pub mod outbox;
+pub mod server;
+
+pub use fact::{Fact, FactKind};
+pub use finding::{Finding, Severity, Subject};
+pub use incident::{Fingerprint, Incident, IncidentId, IncidentState};
+pub use ledger::{AuditLine, Batch, Ledger, LedgerError, Policy, Saved};
+pub use outbox::{ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate};
+
+use wk_proto::ids::{Mono, Wall};
+
+/// Both clocks at one instant: timeouts use `mono`, what is written down uses `wall`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For timeouts within one run.
+    pub mono: Mono,
+    /// Time of day, for what must be understood after a restart.
+    pub wall: Wall,
+}

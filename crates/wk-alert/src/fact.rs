@@ -1,0 +1,126 @@
+//! Facts: what was seen or done, as a kind and its arguments.
+//!
+//! The core writes no sentences: the shell words a fact in the reader's language, today's facts and
+//! those read back from a store years later alike. A time among the arguments is milliseconds since
+//! 1970 in decimal.
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What kind of fact.
+    pub kind: FactKind,
+    /// Its arguments, in the order that [`FactKind`] names them.
+    pub args: Vec<String>,
+}
+
+impl Fact {
+    /// A fact with its arguments.
+    pub fn new<const N: usize>(kind: FactKind, args: [String; N]) -> Self {
+        Self { kind, args: args.into() }
+    }
+}
+
+macro_rules! fact_kinds {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// The kinds of facts; each names its arguments.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FactKind { $($(#[$doc])* $name,)* }
+
+        impl FactKind {
+            /// Every kind, for tables that must be complete.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word under which a store keeps this kind. Never changed once released.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The kind that `word` names.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+fact_kinds! {
+    /// A probe got no answer: instance, reason.
+    ProbeFailed = "probe_failed",
+    /// A server answered that it does not serve: instance, its answer.
+    NotServing = "not_serving",
+    /// When a server was last seen serving: time.
+    LastServed = "last_served",
+    /// A server serves: instance, mode.
+    Serves = "serves",
+    /// All servers of the ensemble are affected: nothing can be coordinated.
+    OnlyServer = "only_server",
+    /// A node's `alive` is gone: path of the node, session that held it.
+    AliveGone = "alive_gone",
+    /// The server let the session expire: session.
+    SessionExpired = "session_expired",
+    /// The server saw the client close its session: session.
+    SessionClosed = "session_closed",
+    /// The server saw no end of the session: `alive` alone was deleted: session.
+    AliveDeleted = "alive_deleted",
+    /// From outside, expiry, close and deletion look the same: session.
+    CannotTell = "cannot_tell",
+    /// Its data said `state=leaving` when `alive` went: path.
+    SaidLeaving = "said_leaving",
+    /// It had been alive before the monitor first looked: path.
+    FoundDead = "found_dead",
+    /// It was up when last seen, and the monitor was away meanwhile: path, time.
+    DiedUnseen = "died_unseen",
+    /// `alive` is held by the monitor's own session, which says nothing: path, session.
+    AliveForged = "alive_forged",
+    /// `alive` is not ephemeral, which says nothing: path.
+    AliveNotEphemeral = "alive_not_ephemeral",
+    /// `alive` is there: path, session.
+    AliveBack = "alive_back",
+    /// Registered, not alive yet: path.
+    Registered = "registered",
+    /// It is not registered any more: path.
+    Deregistered = "deregistered",
+    /// The monitor's own session cannot see the registry: ensemble.
+    SightLost = "sight_lost",
+    /// The monitor sees the registry again: ensemble.
+    SightBack = "sight_back",
+    /// It is not watched any more.
+    NoLongerWatched = "no_longer_watched",
+    /// History: an incident was opened.
+    Opened = "opened",
+    /// History: it came back within the hold time: how often so far.
+    Reopened = "reopened",
+    /// History: it came back and stayed, and goes on as another: that one's id.
+    ContinuesAs = "continues_as",
+    /// History: it was seen to be gone.
+    Resolved = "resolved",
+    /// History: it cannot be seen at present.
+    WentUnknown = "went_unknown",
+    /// History: it can be seen again and is still there.
+    SeenAgain = "seen_again",
+    /// History: somebody took it on.
+    Acknowledged = "acknowledged",
+    /// History: somebody put it away.
+    Closed = "closed",
+    /// History: a receiver took a notification: channel, phase, attempts.
+    Delivered = "delivered",
+    /// History: a try failed and will be repeated: channel, phase, error.
+    DeliveryFailed = "delivery_failed",
+    /// History: a receiver refused for good: channel, phase, error.
+    DeliveryRefused = "delivery_refused",
+    /// History: a notification got too old: channel, phase.
+    DeliveryExpired = "delivery_expired",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_word_of_its_own() {
+        for kind in FactKind::ALL {
+            assert_eq!(FactKind::parse(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(FactKind::parse("nonsense"), None);
+    }
+}

@@ -1,0 +1,32 @@
+//! The core as the shell drives it, through thousands of histories full of crashes.
+
+mod simulation;
+mod world;
+
+use simulation::{Sabotage, run};
+
+const SEEDS: u64 = 4000;
+
+#[test]
+fn each_episode_is_told_once_and_none_is_lost() {
+    for seed in 0..SEEDS {
+        if let Err(wrong) = run(seed, Sabotage::None) {
+            panic!("seed {seed}: {wrong}");
+        }
+    }
+}
+
+/// The checks above are worth what they find: each of these drivers breaks one rule.
+#[test]
+fn the_checks_find_each_broken_driver() {
+    let broken = [
+        Sabotage::SendBeforeStore,
+        Sabotage::AnswerBeforeSend,
+        Sabotage::EntriesNotStored,
+        Sabotage::KeyPerTry,
+    ];
+    for sabotage in broken {
+        let found = (0..SEEDS).find(|seed| run(*seed, sabotage).is_err());
+        assert!(found.is_some(), "no seed finds {sabotage:?}");
+    }
+}
