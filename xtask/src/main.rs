@@ -9,6 +9,7 @@
 )]
 
 mod cargo;
+mod golden;
 mod report;
 mod test;
 mod tidy;
@@ -37,6 +38,12 @@ enum Command {
     },
     /// Layering, bans, licences, lengths: what the compiler does not check.
     Tidy,
+    /// Captures the golden bytes from a live Apache ZooKeeper 3.9.5.
+    Golden {
+        /// Compare with what is kept instead of writing it.
+        #[arg(long)]
+        check: bool,
+    },
     /// The tests against real peers, or one group of them (`cargo xtask interop kazoo`).
     Interop {
         /// The module of crates/watchkeeper/tests/it to run.
@@ -53,6 +60,11 @@ fn main() -> ExitCode {
             tidy::step(&mut report);
             Ok(())
         }
+        Command::Golden { check: true } => {
+            golden::check(&mut report);
+            Ok(())
+        }
+        Command::Golden { check: false } => golden::write(&mut report),
         Command::Interop { group } => test::interop(&mut report, group.as_deref()),
     };
     if let Err(err) = outcome {

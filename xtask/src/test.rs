@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use wk_peers::{Cache, Peer};
 
 use crate::cargo::{self, Counts, TestBinary, cargo};
+use crate::golden;
 use crate::report::Report;
 use crate::tidy;
 
@@ -38,6 +39,7 @@ pub(crate) fn everything(report: &mut Report) -> Result<()> {
     lints(report);
     let binaries = build(report)?;
     own_tests(report, &binaries)?;
+    golden::check(report);
     let it = interop_binary(&binaries)?;
     for group in PEER_GROUPS {
         peer_group(report, it, group);

@@ -38,6 +38,16 @@ pub fn main() -> Vec<Step> {
     script.steps
 }
 
+/// A script of one client that opens a session and sends `requests`, one after the other.
+pub fn plain(requests: &[Request<'static>]) -> Vec<Step> {
+    let mut script = Script::default();
+    script.open(0, "connect");
+    for (at, request) in requests.iter().enumerate() {
+        script.ask(0, &format!("request {at}"), None, request.clone());
+    }
+    script.steps
+}
+
 fn nodes(s: &mut Script) {
     s.ask(0, "ping", Some(Xid::PING), Request::Ping);
     s.create(0, "create", "/a", b"hello", CreateMode::Persistent);
@@ -95,7 +105,7 @@ fn creates(s: &mut Script) {
     let ttl = CreateRequest { ttl: 3_600_000, ..new("/c/ttl", CreateMode::Ttl) };
     s.make(0, "create-ttl", OpCode::CreateTtl, ttl);
     s.read(0, "exists-ttl", OpCode::Exists, "/c/ttl", false);
-    let ttl = CreateRequest { ttl: 9_000, ..new("/c/ts-", CreateMode::TtlSequential) };
+    let ttl = CreateRequest { ttl: 9_000_000, ..new("/c/ts-", CreateMode::TtlSequential) };
     s.make(0, "create-ttl-sequential", OpCode::CreateTtl, ttl);
     let ttl = CreateRequest { ttl: 0, ..new("/c/t0", CreateMode::Ttl) };
     s.make(0, "create-ttl-zero", OpCode::CreateTtl, ttl);
