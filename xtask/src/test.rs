@@ -25,6 +25,7 @@ struct Group {
 const PEER_GROUPS: &[Group] = &[
     Group { module: "script", title: "Apache, one scripted session", needs: &[Peer::ZooKeeper] },
     Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] },
+    Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
 ];
 
 /// `cargo xtask test --quick`.

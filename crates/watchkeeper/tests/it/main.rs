@@ -13,6 +13,7 @@
     reason = "a test reports by a panic with its line; the harness serves later files too"
 )]
 
+mod curator;
 mod harness;
 mod script;
 mod zkcli;
