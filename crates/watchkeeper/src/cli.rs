@@ -2,11 +2,13 @@
 //!
 //! A verb is listed here only once it works: `--help` promises nothing that is still to come.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::completion;
+use crate::shell::{create, delete, get, ls, set, stat, watch};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -25,17 +27,67 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Get(get::Args),
+    Set(set::Args),
+    Create(create::Args),
+    #[command(alias = "rm")]
+    Delete(delete::Args),
+    Ls(ls::Args),
+    Stat(stat::Args),
+    Watch(watch::Args),
     Completion(completion::Args),
 }
 
 /// Reads the process's arguments.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse()
+    Cli::try_parse_from(spell(std::env::args_os().collect()))
+}
+
+/// Rewrites the spellings that scripts already use into ours: a server named before the verb,
+/// `deleteall`, and `create -s HOST:PORT`, where `-s` alone means sequential.
+fn spell(mut args: Vec<OsString>) -> Vec<OsString> {
+    let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    if matches!(first, "-s" | "--server") && args.len() > 3 {
+        args[1] = "--server".into();
+        args[1..4].rotate_left(2);
+    } else if first.starts_with("--server=") && args.len() > 2 {
+        args.swap(1, 2);
+    }
+    match args.get(1).and_then(|verb| verb.to_str()) {
+        Some("deleteall") => {
+            args.splice(1..2, ["delete", "--recursive", "--yes"].map(OsString::from));
+        }
+        Some("create") => {
+            for at in 2..args.len().saturating_sub(1) {
+                if args[at] == "-s" && args[at + 1].to_str().is_some_and(is_host_list) {
+                    args[at] = "--server".into();
+                }
+            }
+        }
+        _ => {}
+    }
+    args
+}
+
+/// Is every part of it HOST:PORT? A path never is: it starts with a slash.
+fn is_host_list(text: &str) -> bool {
+    let hosts = text.split('/').next().unwrap_or_default();
+    hosts.split(',').all(|host| {
+        host.rsplit_once(':')
+            .is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
+    })
 }
 
 /// Runs the chosen verb to its end.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run(&args),
+        Command::Create(args) => create::run(&args),
+        Command::Delete(args) => delete::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Stat(args) => stat::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }
@@ -47,8 +99,33 @@ pub(crate) fn grammar() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn spelled(line: &str) -> String {
+        let args = spell(line.split(' ').map(OsString::from).collect());
+        args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn spellings_of_scripts_are_understood() {
+        for (given, want) in [
+            ("wk -s h:1 get /a", "wk get --server h:1 /a"),
+            ("wk --server h get /a", "wk get --server h /a"),
+            ("wk --server=h:1/x get /a", "wk get --server=h:1/x /a"),
+            ("wk deleteall /a", "wk delete --recursive --yes /a"),
+            ("wk create -s h:1,g:2/x /a v", "wk create --server h:1,g:2/x /a v"),
+            ("wk create /a v -s h:1", "wk create /a v --server h:1"),
+            ("wk create -s -e /a v", "wk create -s -e /a v"),
+            ("wk create -s /a h:1", "wk create -s /a h:1"),
+            ("wk get -s h:1 /a", "wk get -s h:1 /a"),
+            ("wk", "wk"),
+        ] {
+            assert_eq!(spelled(given), want);
+        }
+    }
+
     #[test]
     fn grammar_is_consistent() {
-        super::grammar().debug_assert();
+        grammar().debug_assert();
     }
 }

@@ -15,6 +15,32 @@ use crate::print;
 pub(crate) enum Code {
     /// The command line makes no sense.
     Usage = 2,
+    /// No such znode.
+    NoNode = 3,
+    /// Another version, it exists, or it has children.
+    Conflict = 4,
+    /// Not authorised.
+    NotAuthorised = 5,
+    /// No server reachable, or none answered in time.
+    Unreachable = 6,
+    /// What the command held was lost while it ran.
+    Lost = 8,
+    /// A limit refuses it: quota, throttle, size.
+    Limit = 9,
+    /// Some of it was done and some was not.
+    Partly = 10,
+}
+
+impl Code {
+    /// The error, ending the process with this code whatever code it had before.
+    pub(crate) fn of(self, error: anyhow::Error) -> anyhow::Error {
+        coded(self as u8, error)
+    }
+
+    /// An error of this code, in words.
+    pub(crate) fn error(self, text: &'static str) -> anyhow::Error {
+        self.of(anyhow::anyhow!(text))
+    }
 }
 
 /// An error with the exit code that it brings; transparent in the printed chain.
@@ -37,7 +63,6 @@ impl std::error::Error for Coded {
 }
 
 /// Marks an error with its exit code.
-#[allow(dead_code, reason = "the verbs that reach a server are the users")]
 pub(crate) trait CodeExt<T> {
     /// The error, if any, ends the process with `code`.
     fn code(self, code: Code) -> anyhow::Result<T>;
@@ -50,7 +75,6 @@ impl<T, E: Into<anyhow::Error>> CodeExt<T> for Result<T, E> {
 }
 
 /// An error that ends the process with `code`, for verbs with code tables of their own (`server`).
-#[allow(dead_code, reason = "the verbs that reach a server are the users")]
 pub(crate) fn coded(code: u8, error: anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(Coded { code, error })
 }
@@ -81,7 +105,7 @@ pub(crate) fn refuse(refused: &clap::Error) -> ExitCode {
 }
 
 /// The printed form: the chain of causes on one line, a repeated cause only once.
-fn describe(error: &anyhow::Error) -> String {
+pub(crate) fn describe(error: &anyhow::Error) -> String {
     let mut text = String::from("error");
     let mut last = String::new();
     for cause in error.chain() {

@@ -4,6 +4,7 @@ mod cli;
 mod completion;
 mod exit;
 mod print;
+mod shell;
 
 use std::process::ExitCode;
 

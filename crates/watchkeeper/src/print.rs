@@ -16,3 +16,9 @@ pub(crate) fn bytes(data: &[u8]) -> io::Result<()> {
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
+
+/// Writes a prompt to stderr, without a line end.
+pub(crate) fn prompt(text: &str) {
+    let mut out = io::stderr().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
