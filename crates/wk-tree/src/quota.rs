@@ -1,0 +1,177 @@
+//! Quotas as znodes: which subtrees have one, and the accounts kept in their `zookeeper_stats`.
+//!
+//! `/zookeeper/quota<path>/zookeeper_limits` arms a path; `.../zookeeper_stats` holds its account as
+//! text, changed in place on each server: no version, no watch, no digest moves. Only the deepest
+//! quota above a znode counts it. Limits are not enforced, as with Apache's default.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::node::NIL;
+use crate::tree::{Tree, data_len};
+
+const QUOTA: &str = "/zookeeper/quota";
+const LIMITS: &str = "zookeeper_limits";
+const STATS: &str = "zookeeper_stats";
+
+/// The armed paths.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas {
+    paths: BTreeSet<String>,
+}
+
+impl Quotas {
+    /// The deepest armed path at or above `path`. The root's own quota is never consulted.
+    fn above<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let mut prefix = path;
+        while !self.paths.is_empty() && !prefix.is_empty() && prefix != "/" {
+            if self.paths.contains(prefix) {
+                return Some(prefix);
+            }
+            prefix = &prefix[..prefix.rfind('/')?];
+        }
+        None
+    }
+}
+
+/// The path whose quota lives in this parent of a limits or stats znode.
+fn quota_target(parent: &str) -> Option<&str> {
+    parent.strip_prefix(QUOTA).filter(|rest| rest.starts_with('/'))
+}
+
+/// The account: `count=N,bytes=M`, and after a lone `=` further keys in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Account {
+    count: i64,
+    bytes: i64,
+    rest: Vec<(String, i64)>,
+}
+
+impl Account {
+    /// Reads an account leniently: what is not a number counts as unset (-1).
+    fn parse(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let mut account = Self { count: -1, bytes: -1, rest: Vec::new() };
+        for pair in text.split([',', ';']).filter(|pair| !pair.is_empty()) {
+            let mut parts = pair.split('=');
+            let key = parts.next().unwrap_or_default();
+            let value = parts.next().and_then(|v| v.parse().ok()).unwrap_or(-1);
+            match key {
+                "count" => account.count = value,
+                "bytes" => account.bytes = value,
+                _ => account.rest.push((key.to_owned(), value)),
+            }
+        }
+        account.rest.sort();
+        account
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!("count={},bytes={}", self.count, self.bytes);
+        for (at, (key, value)) in self.rest.iter().enumerate() {
+            let lead = if at == 0 { "=;" } else { ";" };
+            write!(text, "{lead}{key}={value}").expect("a String takes all");
+        }
+        text
+    }
+}
+
+impl Tree {
+    /// A znode was created: arms or counts.
+    pub(crate) fn quota_created(&mut self, path: &str, parent: &str, name: &str, bytes: i64) {
+        if let Some(target) = quota_target(parent) {
+            match name {
+                LIMITS => {
+                    self.quotas.paths.insert(target.to_owned());
+                }
+                STATS => self.quota_recount(target),
+                _ => {}
+            }
+        }
+        self.quota_changed(path, 1, bytes);
+    }
+
+    /// A znode was deleted: disarms or counts.
+    pub(crate) fn quota_deleted(&mut self, path: &str, parent: &str, name: &str, bytes: i64) {
+        if name == LIMITS
+            && let Some(target) = quota_target(parent)
+        {
+            self.quotas.paths.remove(target);
+        }
+        self.quota_changed(path, -1, -bytes);
+    }
+
+    /// Books a change to the deepest quota above `path`.
+    pub(crate) fn quota_changed(&mut self, path: &str, count: i64, bytes: i64) {
+        let Some(target) = self.quotas.above(path) else { return };
+        let stats = format!("{QUOTA}{target}/{STATS}");
+        let Some(id) = self.lookup(&stats) else {
+            tracing::error!(path = stats, "quota has no account");
+            return;
+        };
+        let mut account = Account::parse(self.nodes.get(id).data().unwrap_or_default());
+        account.count = account.count.saturating_add(count);
+        account.bytes = account.bytes.saturating_add(bytes);
+        self.replace_data(id, &stats, Some(account.to_text().as_bytes()));
+    }
+
+    fn quota_recount(&mut self, target: &str) {
+        let mut account = Account::default();
+        if let Some(root) = self.lookup(target) {
+            account.count = 1;
+            account.bytes = data_len(self.nodes.get(root).data());
+            self.walk_below(root, |id| {
+                account.count += 1;
+                account.bytes += data_len(self.nodes.get(id).data());
+            });
+        }
+        let stats = format!("{QUOTA}{target}/{STATS}");
+        if let Some(id) = self.lookup(&stats) {
+            self.replace_data(id, &stats, Some(account.to_text().as_bytes()));
+        } else {
+            tracing::warn!(path = stats, "quota has no account");
+        }
+    }
+
+    /// Arms and counts all quotas of a tree that was just loaded.
+    pub(crate) fn quota_load(&mut self) {
+        let Some(root) = self.lookup(QUOTA) else { return };
+        let mut targets = Vec::new();
+        self.walk_below(root, |id| {
+            let node = self.nodes.get(id);
+            if node.name() == LIMITS && node.first_child == NIL {
+                let parent = self.path_of(node.parent);
+                targets.extend(quota_target(&parent).map(str::to_owned));
+            }
+        });
+        for target in targets {
+            self.quota_recount(&target);
+            self.quotas.paths.insert(target);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_keep_unknown_keys() {
+        for text in ["count=4,bytes=5", "count=4,bytes=5=;byteHardLimit=10;countHardLimit=-1"] {
+            assert_eq!(Account::parse(text.as_bytes()).to_text(), text);
+        }
+        assert_eq!(Account::parse(b"").to_text(), "count=-1,bytes=-1");
+        assert_eq!(Account::parse(b"count=x,,bytes").to_text(), "count=-1,bytes=-1");
+    }
+
+    #[test]
+    fn the_deepest_quota_counts() {
+        let mut quotas = Quotas::default();
+        quotas.paths.extend(["/a".to_owned(), "/a/b/c".to_owned()]);
+        assert_eq!(quotas.above("/a/b"), Some("/a"));
+        assert_eq!(quotas.above("/a/b/c"), Some("/a/b/c"));
+        assert_eq!(quotas.above("/a/b/c/d"), Some("/a/b/c"));
+        assert_eq!(quotas.above("/ab"), None);
+        assert_eq!(quotas.above("/"), None);
+    }
+}
