@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::completion;
-use crate::shell::{create, delete, get, ls, set, stat, watch};
+use crate::shell::{create, delete, get, ls, member, set, stat, watch};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -35,6 +35,7 @@ enum Command {
     Ls(ls::Args),
     Stat(stat::Args),
     Watch(watch::Args),
+    Member(member::Args),
     Completion(completion::Args),
 }
 
@@ -88,6 +89,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Member(args) => member::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod ls;
+pub(crate) mod member;
 pub(crate) mod output;
 pub(crate) mod set;
 pub(crate) mod stat;
