@@ -25,6 +25,8 @@ struct Group {
 const PEER_GROUPS: &[Group] = &[
     Group { module: "script", title: "Apache, one scripted session", needs: &[Peer::ZooKeeper] },
     Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] },
+    Group { module: "kazoo", title: "kazoo 2.11.0", needs: &[Peer::Python] },
+    Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
 ];
 

@@ -8,12 +8,15 @@
 //! checks the tests themselves.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::print_stderr,
     dead_code,
     reason = "a test reports by a panic with its line; the harness serves later files too"
 )]
 
+mod crash;
 mod curator;
 mod harness;
+mod kazoo;
 mod script;
 mod zkcli;
