@@ -12,6 +12,8 @@ mod hosts;
 mod lease;
 mod link;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod watches;
 
 use wk_proto::client::response::EventType;
