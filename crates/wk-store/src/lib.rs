@@ -13,6 +13,8 @@ mod frame;
 mod log_reader;
 mod names;
 mod purge;
+mod recovery;
+mod replay;
 mod snapshot;
 mod sync_mark;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use error::{LogDamage, StoreError};
 pub use log_reader::{BadPlace, Head, LogReader, Next};
 pub use names::{log_name, log_zxid, snapshot_name, snapshot_zxid};
 pub use purge::{PurgeReport, purge};
+pub use recovery::{Cut, RecoverOptions, Recovered, RecoveryReport, recover, write_snapshot};
 pub use snapshot::{
     SnapshotError, SnapshotFile, SnapshotInfo, SnapshotOptions, SnapshotWriter, ZxidDigest,
     remove_unfinished,

@@ -67,8 +67,9 @@ pub struct ZxidDigest {
 }
 
 impl ZxidDigest {
-    /// A digest by today's rules.
+    /// A digest by today's rules. Before the first txn it is empty, as Apache writes it.
     pub fn new(zxid: Zxid, digest: u64) -> Self {
+        let digest = if zxid == Zxid::ZERO { 0 } else { digest };
         Self { zxid, version: DIGEST_VERSION, digest }
     }
 }
@@ -241,6 +242,7 @@ pub enum SnapshotError {
 /// A snapshot whose seals were checked.
 pub struct SnapshotFile {
     file: Box<dyn DiskFile>,
+    len: u64,
     /// Where the image ends.
     image_end: u64,
     /// The digest part, where there is one that says something.
@@ -270,7 +272,17 @@ impl SnapshotFile {
             return Err(SnapshotError::BadHeader);
         }
         let (image_end, digest, last_zxid) = check_seals(&*file, len)?;
-        Ok(Self { file, image_end, digest, last_zxid })
+        Ok(Self { file, len, image_end, digest, last_zxid })
+    }
+
+    /// Length of the file.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Never: a header and a seal are there at least.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Length of the image.
