@@ -9,8 +9,10 @@
 )]
 
 mod cargo;
+mod fuzz;
 mod golden;
 mod report;
+mod sim;
 mod test;
 mod tidy;
 
@@ -44,6 +46,23 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// The simulator: one seed again, or new ones for a while.
+    Sim {
+        /// The seed that a failure printed.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// How long to try seeds.
+        #[arg(long, conflicts_with = "seed")]
+        minutes: Option<u64>,
+    },
+    /// Fuzzes a decoder, guided by coverage, until stopped (needs cargo-fuzz).
+    Fuzz {
+        /// A file in fuzz/fuzz_targets, without `.rs`.
+        target: String,
+        /// Stop after this many seconds.
+        #[arg(long)]
+        seconds: Option<u64>,
+    },
     /// The tests against real peers, or one group of them (`cargo xtask interop kazoo`).
     Interop {
         /// The module of crates/watchkeeper/tests/it to run.
@@ -65,6 +84,12 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Golden { check: false } => golden::write(&mut report),
+        Command::Sim { seed, minutes } => sim::run(&mut report, seed, minutes),
+        Command::Fuzz { target, seconds } => {
+            report.begin("fuzz");
+            let outcome = fuzz::run(&target, seconds);
+            outcome.map(|()| report.pass(&format!("fuzz {target}")))
+        }
         Command::Interop { group } => test::interop(&mut report, group.as_deref()),
     };
     if let Err(err) = outcome {

@@ -9,6 +9,7 @@ use wk_peers::{Cache, Peer};
 use crate::cargo::{self, Counts, TestBinary, cargo};
 use crate::golden;
 use crate::report::Report;
+use crate::sim;
 use crate::tidy;
 
 /// A group of interop tests, the peer in it, and what must be fetched for it.
@@ -34,7 +35,9 @@ const PEER_GROUPS: &[Group] = &[
 pub(crate) fn quick(report: &mut Report) -> Result<()> {
     lints(report);
     let binaries = build(report)?;
-    own_tests(report, &binaries)
+    own_tests(report, &binaries)?;
+    sim::seeds(report);
+    Ok(())
 }
 
 /// `cargo xtask test`.
@@ -42,6 +45,7 @@ pub(crate) fn everything(report: &mut Report) -> Result<()> {
     lints(report);
     let binaries = build(report)?;
     own_tests(report, &binaries)?;
+    sim::step(report);
     golden::check(report);
     let it = interop_binary(&binaries)?;
     for group in PEER_GROUPS {

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wk-proto", &[]),
     ("wk-tree", &["wk-proto"]),
     ("wk-node", &["wk-proto", "wk-tree"]),
-    ("wk-alert", &[]),
+    ("wk-alert", &["wk-proto"]),
     ("wk-store", &["wk-proto", "wk-tree"]),
     ("wk-server", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
     ("wk-client", &["wk-proto"]),

@@ -151,7 +151,7 @@ fn stand_in(path: &Path, dir: &Path) {
     let script = format!(
         "#!/bin/sh\n\
          flags=\n\
-         for arg; do case $arg in -Dzookeeper.Digest*) flags=\"$flags $arg\";; esac; cfg=$arg; done\n\
+         for cfg; do case $cfg in -Dzookeeper.Digest*) flags=\"$flags $cfg\";; esac; done\n\
          grep -v -E '^(secureClientPort|serverCnxnFactory|authProvider|ssl\\.)' \"$cfg\" \
          >\"$cfg.plain\"\n\
          {start} >>'{}/server.log' 2>&1\n",
