@@ -8,6 +8,7 @@
     reason = "this is a command: printing is what it does"
 )]
 
+mod bench;
 mod cargo;
 mod fuzz;
 mod golden;
@@ -68,9 +69,34 @@ enum Command {
         /// The module of crates/watchkeeper/tests/it to run.
         group: Option<String>,
     },
+    /// Our server beside Apache's and the limit: throughput, latency, CPU, memory.
+    Bench {
+        #[command(flatten)]
+        args: bench::BenchArgs,
+    },
+    /// The load generator itself; `bench` builds it with optimisation and calls it.
+    #[command(hide = true)]
+    BenchRun {
+        #[command(flatten)]
+        args: bench::BenchArgs,
+    },
+    /// The server that keeps nothing, for `bench`.
+    #[command(hide = true)]
+    LimitServer {
+        /// Where its log goes.
+        file: std::path::PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
+    match bench_command() {
+        None => {}
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(err)) => {
+            eprintln!("error: {err:#}");
+            return ExitCode::FAILURE;
+        }
+    }
     let mut report = Report::new();
     let outcome = match Args::parse().command {
         Command::Test { quick: true } => test::quick(&mut report),
@@ -91,9 +117,26 @@ fn main() -> ExitCode {
             outcome.map(|()| report.pass(&format!("fuzz {target}")))
         }
         Command::Interop { group } => test::interop(&mut report, group.as_deref()),
+        // Those have returned above.
+        Command::Bench { .. } | Command::BenchRun { .. } | Command::LimitServer { .. } => Ok(()),
     };
     if let Err(err) = outcome {
         report.fail("the command itself", &format!("{err:#}"));
     }
     report.close()
+}
+
+/// Runs the commands that are not checks and so have no closing lines of passed and failed.
+fn bench_command() -> Option<anyhow::Result<()>> {
+    match Args::parse().command {
+        Command::Bench { .. } => {
+            let args: Vec<_> = std::env::args().skip(2).collect();
+            Some(bench::build_and_run(&args))
+        }
+        Command::BenchRun { args } => Some(bench::run(&args)),
+        Command::LimitServer { file } => Some(bench::serve_limit(&file)),
+        Command::Test { .. } | Command::Tidy | Command::Golden { .. } | Command::Interop { .. } => {
+            None
+        }
+    }
 }
