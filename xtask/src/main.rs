@@ -89,54 +89,50 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match bench_command() {
-        None => {}
-        Some(Ok(())) => return ExitCode::SUCCESS,
-        Some(Err(err)) => {
-            eprintln!("error: {err:#}");
-            return ExitCode::FAILURE;
+    match Args::parse().command {
+        Command::Bench { .. } => {
+            let args: Vec<_> = std::env::args().skip(2).collect();
+            exit(bench::build_and_run(&args))
         }
-    }
-    let mut report = Report::new();
-    let outcome = match Args::parse().command {
-        Command::Test { quick: true } => test::quick(&mut report),
-        Command::Test { quick: false } => test::everything(&mut report),
-        Command::Tidy => {
-            tidy::step(&mut report);
+        Command::BenchRun { args } => exit(bench::run(&args)),
+        Command::LimitServer { file } => exit(bench::serve_limit(&file)),
+        Command::Test { quick: true } => checks(test::quick),
+        Command::Test { quick: false } => checks(test::everything),
+        Command::Tidy => checks(|report| {
+            tidy::step(report);
             Ok(())
-        }
-        Command::Golden { check: true } => {
-            golden::check(&mut report);
+        }),
+        Command::Golden { check: true } => checks(|report| {
+            golden::check(report);
             Ok(())
-        }
-        Command::Golden { check: false } => golden::write(&mut report),
-        Command::Sim { seed, minutes } => sim::run(&mut report, seed, minutes),
-        Command::Fuzz { target, seconds } => {
+        }),
+        Command::Golden { check: false } => checks(golden::write),
+        Command::Sim { seed, minutes } => checks(|report| sim::run(report, seed, minutes)),
+        Command::Fuzz { target, seconds } => checks(|report| {
             report.begin("fuzz");
             let outcome = fuzz::run(&target, seconds);
             outcome.map(|()| report.pass(&format!("fuzz {target}")))
-        }
-        Command::Interop { group } => test::interop(&mut report, group.as_deref()),
-        // Those have returned above.
-        Command::Bench { .. } | Command::BenchRun { .. } | Command::LimitServer { .. } => Ok(()),
-    };
-    if let Err(err) = outcome {
+        }),
+        Command::Interop { group } => checks(|report| test::interop(report, group.as_deref())),
+    }
+}
+
+/// Runs a command that counts what passed and failed.
+fn checks(command: impl FnOnce(&mut Report) -> anyhow::Result<()>) -> ExitCode {
+    let mut report = Report::new();
+    if let Err(err) = command(&mut report) {
         report.fail("the command itself", &format!("{err:#}"));
     }
     report.close()
 }
 
-/// Runs the commands that are not checks and so have no closing lines of passed and failed.
-fn bench_command() -> Option<anyhow::Result<()>> {
-    match Args::parse().command {
-        Command::Bench { .. } => {
-            let args: Vec<_> = std::env::args().skip(2).collect();
-            Some(bench::build_and_run(&args))
-        }
-        Command::BenchRun { args } => Some(bench::run(&args)),
-        Command::LimitServer { file } => Some(bench::serve_limit(&file)),
-        Command::Test { .. } | Command::Tidy | Command::Golden { .. } | Command::Interop { .. } => {
-            None
+/// Ends a command that checks nothing.
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
         }
     }
 }
