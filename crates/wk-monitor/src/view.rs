@@ -1,5 +1,8 @@
 //! The fleet as pages and the API show it: one consistent picture at one time.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
@@ -17,6 +20,8 @@ pub struct Fleet {
     pub channels: Vec<ChannelStatus>,
     /// How many incidents are firing, acknowledged or unknown.
     pub open_incidents: usize,
+    /// Incidents opened since this monitor started, by rule.
+    pub incidents_opened: BTreeMap<String, u64>,
 }
 
 /// The state of things in one word; also the exit code of `watchkeeper status`.
@@ -151,6 +156,13 @@ pub struct Server {
     pub last_error: Option<String>,
     /// The open incident about it.
     pub incident: Option<String>,
+    /// Probes since this monitor started.
+    pub probes_total: u64,
+    /// Those among them that got no answer, or one that it does not serve.
+    pub probe_failures_total: u64,
+    /// The rows of its last `mntr` answer, names without `zk_`; empty while it does not answer.
+    #[serde(skip)]
+    pub monitor_rows: Arc<[(String, String)]>,
 }
 
 /// Request latency in seconds.
@@ -256,6 +268,8 @@ pub struct ChannelStatus {
     pub target: String,
     /// Entries waiting, in flight included.
     pub pending: usize,
+    /// When the oldest of them was stored.
+    pub oldest_pending: Option<Timestamp>,
     /// Entries confirmed by the receiver.
     pub confirmed: u64,
     /// Entries refused by the receiver for good.

@@ -1,0 +1,68 @@
+// Keeps a page live: ages tick, and when the monitor reports a change the page is read again and
+// its <main> replaced. Without this script the page reloads itself every ten seconds.
+'use strict';
+(() => {
+  const zh = document.documentElement.lang.startsWith('zh');
+  const units = zh ? ['天', '小时', '分', '秒'] : ['d', 'h', 'min', 's'];
+  const two = (a, i, b) => `${a} ${units[i]}` + (b ? ` ${b} ${units[i + 1]}` : '');
+  const duration = (s) =>
+    s < 60 ? `${s} ${units[3]}`
+    : s < 3600 ? two(Math.floor(s / 60), 2, s % 60)
+    : s < 86400 ? two(Math.floor(s / 3600), 1, Math.floor(s / 60) % 60)
+    : two(Math.floor(s / 86400), 0, Math.floor(s / 3600) % 24);
+  const tick = () => {
+    for (const at of document.querySelectorAll('time[data-since]')) {
+      const text = duration(Math.max(0, Math.floor((Date.now() - Date.parse(at.dateTime)) / 1000)));
+      if (at.textContent !== text) at.textContent = text;
+    }
+  };
+
+  // A page under somebody's hands is not replaced: he would lose what he types.
+  const busy = () => {
+    const at = document.activeElement;
+    return at && at.matches('input, button') && document.getElementById('main').contains(at);
+  };
+  const remember = () => [...document.querySelectorAll('details')].map((d) => d.open);
+  const replace = (html) => {
+    const next = new DOMParser().parseFromString(html, 'text/html');
+    const main = next.getElementById('main');
+    if (!main || busy()) return;
+    const open = remember();
+    document.getElementById('main').replaceChildren(...main.childNodes);
+    document.querySelectorAll('details').forEach((d, i) => { if (open[i]) d.open = true; });
+    document.title = next.title;
+    tick();
+  };
+
+  let waiting = false, reading = false, again = false;
+  const read = async () => {
+    if (reading) { again = true; return; }
+    reading = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
+      if (answer.ok) replace(await answer.text());
+    } catch { /* the event stream says that the server is away */ }
+    reading = false;
+    if (again) { again = false; changed(); }
+  };
+  const changed = () => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => { waiting = false; read(); }, 500);
+  };
+
+  const badge = document.querySelector('.live');
+  const show = (on) => {
+    badge.textContent = on ? badge.dataset.on : badge.dataset.off;
+    badge.classList.toggle('off', !on);
+  };
+  const follow = document.body.dataset.follow !== 'no';
+  if (follow && 'EventSource' in window) {
+    const events = new EventSource('/api/v1/events');
+    events.onopen = () => { show(true); changed(); };
+    events.onerror = () => show(false);
+    for (const name of ['fleet', 'incident', 'resync']) events.addEventListener(name, changed);
+    addEventListener('pagehide', () => events.close());
+  }
+  setInterval(tick, 1000);
+})();

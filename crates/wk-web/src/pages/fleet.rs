@@ -1,0 +1,365 @@
+//! The fleet page: what is wrong first, then every ensemble with its servers and nodes.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use wk_monitor::{
+    ChannelStatus, Ensemble, Fleet, Group, Incident, Level, Node, NodeState, Server, ServerState,
+};
+
+use super::{Context, frame, grouped, pill, short_seconds, tone};
+use crate::lang::Lang;
+
+/// Nodes shown per group; the rest is counted, since a page of ten thousand serves nobody.
+const NODES_MAX: usize = 200;
+/// Incidents that are over and still listed.
+const OVER_MAX: usize = 8;
+
+/// Draws the page. `incidents` are the open ones and the latest others, newest first.
+pub(crate) fn fleet(ctx: &Context<'_>, fleet: &Fleet, incidents: &[Arc<Incident>]) -> Markup {
+    let lang = ctx.lang;
+    let (mut open, over): (Vec<_>, Vec<_>) =
+        incidents.iter().partition(|incident| incident.state.is_open());
+    open.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
+    let title = match open.len() {
+        0 => format!("{} · Watchkeeper", lang.level(fleet.level)),
+        n => format!("({n}) {} · Watchkeeper", lang.level(fleet.level)),
+    };
+    let main = html! {
+        (lead(ctx, fleet, open.len()))
+        @if !open.is_empty() {
+            section.cards aria-label=(lang.of("Open incidents", "未恢复的事件")) {
+                @for incident in &open { (card(ctx, incident)) }
+            }
+        }
+        @for ensemble in sorted(&fleet.ensembles, |e| std::cmp::Reverse(e.level)) {
+            (ensemble_section(ctx, ensemble))
+        }
+        (channels(ctx, &fleet.channels))
+        (history(ctx, &over))
+    };
+    frame(ctx, &title, &main)
+}
+
+fn sorted<T, K: Ord>(of: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
+    let mut all: Vec<&T> = of.iter().collect();
+    all.sort_by_key(|item| key(item));
+    all
+}
+
+fn lead(ctx: &Context<'_>, fleet: &Fleet, open: usize) -> Markup {
+    let lang = ctx.lang;
+    let headline = match (fleet.level, open) {
+        (Level::Ok, 0) => lang.of("All is well".to_owned(), "一切正常".to_owned()),
+        (_, 0) if fleet.ensembles.is_empty() => {
+            lang.of("Looking for servers".to_owned(), "正在寻找服务器".to_owned())
+        }
+        (_, 0) => lang.of("Still looking".to_owned(), "正在观察".to_owned()),
+        (_, 1) => lang.of("One thing needs you".to_owned(), "有 1 个问题需要处理".to_owned()),
+        (_, n) => lang.of(format!("{n} things need you"), format!("有 {n} 个问题需要处理")),
+    };
+    html! {
+        section.lead.(tone(fleet.level)) {
+            h1 { span.shape aria-hidden="true" {} (headline) }
+            p { (summary(lang, fleet)) }
+            p.quiet { (lang.of("as of ", "截至 ")) (ctx.at(fleet.as_of)) }
+        }
+    }
+}
+
+fn summary(lang: Lang, fleet: &Fleet) -> String {
+    let servers = fleet.ensembles.iter().flat_map(|ensemble| &ensemble.servers);
+    let (mut serving, mut all_servers) = (0, 0);
+    for server in servers {
+        all_servers += 1;
+        serving += usize::from(server.state == ServerState::Up);
+    }
+    let groups = fleet.ensembles.iter().flat_map(|ensemble| &ensemble.groups);
+    let (up, expected) = groups.fold((0, 0), |(up, expected), group| {
+        (up + group.up, expected + group.up + group.down + group.unknown + group.starting)
+    });
+    lang.of(
+        format!("{serving} of {all_servers} servers serve · {up} of {expected} nodes are up"),
+        format!("服务器 {serving}/{all_servers} 正常 · 节点 {up}/{expected} 在线"),
+    )
+}
+
+fn card(ctx: &Context<'_>, incident: &Incident) -> Markup {
+    let lang = ctx.lang;
+    html! {
+        a.card.(incident.severity.as_str()) href={ "/incidents/" (incident.id) } {
+            span.row {
+                (pill(incident.severity.as_str(), lang.severity(incident.severity)))
+                span.quiet {
+                    (lang.incident(incident.state)) " · " (ctx.since(incident.first_seen))
+                }
+            }
+            strong { (incident.summary) }
+            span.quiet { (incident.rule) " · " (incident.ensemble) }
+        }
+    }
+}
+
+fn ensemble_section(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
+    let lang = ctx.lang;
+    html! {
+        section.panel {
+            header.row {
+                h2 { (ensemble.name) }
+                (pill(tone(ensemble.level), lang.level(ensemble.level)))
+            }
+            @if !ensemble.sight.clear {
+                p.note {
+                    (lang.of(
+                        "The monitor has no clear view here, so nodes show as unknown. Since ",
+                        "监控暂时看不清这里，节点显示为未知。自 ",
+                    ))
+                    (ctx.at(ensemble.sight.since)) "."
+                }
+            }
+            (servers(ctx, ensemble))
+            (nodes(ctx, ensemble))
+            @if !ensemble.notes.is_empty() {
+                details.notes {
+                    summary { (lang.of("What I could not see", "未能观察到的内容"))
+                        " (" (ensemble.notes.len()) ")" }
+                    ul { @for note in &ensemble.notes { li { (note) } } }
+                }
+            }
+        }
+    }
+}
+
+fn servers(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
+    let lang = ctx.lang;
+    let worst_first = |server: &Server| match server.state {
+        ServerState::Unreachable => 0,
+        ServerState::NotServing => 1,
+        ServerState::Unknown => 2,
+        ServerState::Up => 3,
+    };
+    html! {
+        h3 { (lang.of("Servers", "服务器")) }
+        table.servers {
+            thead { tr {
+                th scope="col" { (lang.of("Server", "服务器")) }
+                th scope="col" { (lang.of("State", "状态")) }
+                th scope="col" { (lang.of("Role", "角色")) }
+                th.num scope="col" { (lang.of("Latency", "延迟")) }
+                th.num scope="col" { (lang.of("Connections", "连接数")) }
+                th.num scope="col" { (lang.of("Znodes", "节点数")) }
+                th.num scope="col" { (lang.of("Watches", "监视数")) }
+            } }
+            tbody {
+                @for server in sorted(&ensemble.servers, worst_first) { (server_row(ctx, server)) }
+            }
+        }
+    }
+}
+
+fn server_row(ctx: &Context<'_>, server: &Server) -> Markup {
+    let lang = ctx.lang;
+    let count = |value: Option<u64>| value.map_or("–".to_owned(), grouped);
+    let tone = match server.state {
+        ServerState::Up => "ok",
+        ServerState::Unknown => "unknown",
+        ServerState::NotServing | ServerState::Unreachable => "critical",
+    };
+    html! {
+        tr {
+            th scope="row" {
+                span.id { (server.instance) }
+                @if let Some(version) = &server.version { span.quiet.version { (version) } }
+            }
+            td data-label=(lang.of("State", "状态")) {
+                span {
+                    @if let Some(id) = &server.incident {
+                        a href={ "/incidents/" (id) } { (pill(tone, lang.server(server.state))) }
+                    } @else {
+                        (pill(tone, lang.server(server.state)))
+                    }
+                    span.quiet { " " (ctx.since(server.since)) }
+                    @if let Some(error) = &server.last_error { span.why { (error) } }
+                }
+            }
+            td data-label=(lang.of("Role", "角色")) { (server.mode.as_deref().unwrap_or("–")) }
+            td.num data-label=(lang.of("Latency", "延迟")) {
+                (server.latency.map_or("–".to_owned(), |latency| short_seconds(latency.avg)))
+            }
+            td.num data-label=(lang.of("Connections", "连接数")) { (count(server.connections)) }
+            td.num data-label=(lang.of("Znodes", "节点数")) { (count(server.znodes)) }
+            td.num data-label=(lang.of("Watches", "监视数")) { (count(server.watches)) }
+        }
+    }
+}
+
+fn nodes(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
+    let lang = ctx.lang;
+    html! {
+        h3 { (lang.of("Nodes", "节点")) }
+        @if ensemble.nodes.is_empty() {
+            div.empty {
+                p { (lang.of(
+                    "Nothing is registered under /nodes yet. Register a first node:",
+                    "/nodes 下还没有登记任何节点。登记第一个节点：",
+                )) }
+                pre tabindex="0" { code { (join_command(ensemble)) } }
+                p { (lang.of(
+                    "Press Ctrl-C there and it has left; end it by kill -9 and an alarm follows.",
+                    "在那里按 Ctrl-C 表示正常离开；用 kill -9 结束它则会产生告警。",
+                )) }
+            }
+        }
+        @for group in &ensemble.groups {
+            (group_list(ctx, group, &ensemble.nodes))
+        }
+    }
+}
+
+fn join_command(ensemble: &Ensemble) -> String {
+    let server = ensemble.servers.first().map_or("127.0.0.1:2181", |s| s.instance.as_str());
+    let server = if server == "127.0.0.1:2181" { String::new() } else { format!("-s {server} ") };
+    format!("watchkeeper {server}member join web/one -- sleep 1000")
+}
+
+fn group_list(ctx: &Context<'_>, group: &Group, nodes: &[Node]) -> Markup {
+    let lang = ctx.lang;
+    let mut own: Vec<&Node> = nodes.iter().filter(|node| node.group == group.name).collect();
+    own.sort_by(|a, b| (rank(a.state), &a.id).cmp(&(rank(b.state), &b.id)));
+    let name = group.name.as_deref();
+    html! {
+        div.group {
+            h4 {
+                span.id { (name.unwrap_or(lang.of("without a group", "未分组"))) }
+                span.quiet { " " (counts(lang, group)) }
+            }
+            ul.nodes {
+                @for node in own.iter().take(NODES_MAX) { (node_item(ctx, node)) }
+            }
+            @if own.len() > NODES_MAX {
+                p.quiet { (lang.of(
+                    format!("and {} more, none of them worse", own.len() - NODES_MAX),
+                    format!("另有 {} 个，状态都不更差", own.len() - NODES_MAX),
+                )) }
+            }
+        }
+    }
+}
+
+fn rank(state: NodeState) -> u8 {
+    match state {
+        NodeState::Down => 0,
+        NodeState::Unknown => 1,
+        NodeState::Starting => 2,
+        NodeState::Up => 3,
+        NodeState::Left => 4,
+    }
+}
+
+fn counts(lang: Lang, group: &Group) -> String {
+    let all = [
+        (group.down, NodeState::Down),
+        (group.unknown, NodeState::Unknown),
+        (group.starting, NodeState::Starting),
+        (group.up, NodeState::Up),
+        (group.left, NodeState::Left),
+    ];
+    let some = all.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> =
+        some.map(|(count, state)| format!("{count} {}", lang.node(*state))).collect();
+    words.join(" · ")
+}
+
+fn node_item(ctx: &Context<'_>, node: &Node) -> Markup {
+    let lang = ctx.lang;
+    let inner = html! {
+        span.shape aria-hidden="true" {}
+        span.id { (node.id) }
+        span.quiet { (lang.node(node.state)) " " (ctx.since(node.since)) }
+        @if matches!(node.state, NodeState::Down | NodeState::Unknown) {
+            @if let Some(why) = node.evidence.first() { span.why { (why) } }
+        }
+    };
+    html! {
+        li.node.(node.state.as_str()) {
+            @match &node.incident {
+                Some(id) => a href={ "/incidents/" (id) } { (inner) },
+                None => span { (inner) },
+            }
+        }
+    }
+}
+
+fn channels(ctx: &Context<'_>, channels: &[ChannelStatus]) -> Markup {
+    let lang = ctx.lang;
+    html! {
+        section.panel {
+            h2 { (lang.of("Who is told", "通知谁")) }
+            @if channels.is_empty() {
+                div.empty {
+                    p { (lang.of(
+                        "Nobody is told yet. Start Watchkeeper with one or more channels:",
+                        "目前不会通知任何人。启动时加上一个或多个通知通道：",
+                    )) }
+                    pre tabindex="0" { code {
+                        "--notify 'smtp://mail.example:25?from=wk@example.com&to=you@example.com'\n"
+                        "--notify 'dingtalk://${DINGTALK_TOKEN}?secret=${DINGTALK_SECRET}'\n"
+                        "--notify webhook+https://hooks.example/alarms"
+                    } }
+                }
+            } @else {
+                ul.channels { @for channel in channels { (channel_item(ctx, channel)) } }
+            }
+        }
+    }
+}
+
+fn channel_item(ctx: &Context<'_>, channel: &ChannelStatus) -> Markup {
+    let lang = ctx.lang;
+    let action = format!("/channels/{}/test", channel.name);
+    // An error counts until the receiver has confirmed something after it.
+    let error = channel.last_error.as_ref().filter(|_| {
+        channel.last_confirmed_at.is_none_or(|good| channel.last_error_at > Some(good))
+    });
+    html! {
+        li {
+            span.name { strong { (channel.name) } span.quiet { " " (lang.channel(channel.kind)) } }
+            span.id { (channel.target) }
+            span.quiet {
+                (channel.confirmed) " " (lang.of("confirmed", "已送达"))
+                @if channel.pending > 0 { " · " (channel.pending) " " (lang.of("waiting", "待发送")) }
+                @if channel.failed > 0 { " · " (channel.failed) " " (lang.of("refused", "被拒收")) }
+                @if channel.expired > 0 { " · " (channel.expired) " " (lang.of("expired", "已过期")) }
+            }
+            @if let Some(error) = error { span.why { (error) } }
+            form method="post" action=(action) {
+                (ctx.token(&action))
+                button type="submit" { (lang.of("Send a test", "发送测试")) }
+            }
+        }
+    }
+}
+
+fn history(ctx: &Context<'_>, over: &[&Arc<Incident>]) -> Markup {
+    let lang = ctx.lang;
+    html! {
+        @if !over.is_empty() {
+            section.panel {
+                h2 { (lang.of("Lately over", "最近恢复")) }
+                ul.history {
+                    @for incident in over.iter().take(OVER_MAX) {
+                        li {
+                            a href={ "/incidents/" (incident.id) } { (incident.summary) }
+                            span.quiet {
+                                @match incident.resolved_at {
+                                    Some(at) => { (lang.of("resolved ", "恢复于 ")) (ctx.at(at)) },
+                                    None => (lang.incident(incident.state)),
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
