@@ -15,6 +15,8 @@ pub mod watches;
 
 mod acl_table;
 mod apply;
+#[cfg(test)]
+mod model;
 mod node;
 mod outstanding;
 mod quota;

@@ -340,3 +340,6 @@ fn parent_of(path: &str) -> Option<&str> {
         at => Some(&path[..at]),
     }
 }
+
+#[cfg(test)]
+mod tests;
