@@ -2,14 +2,15 @@
 //!
 //! The rules hold also when txns are replayed over a snapshot that already has some of them: a
 //! create of what exists and a delete of what is gone change nothing but what the newer history
-//! must not lose (`DataTree`, 3.9).
+//! must not lose (`DataTree`, 3.9). Beyond Apache, no txn touches a znode that was created after it:
+//! that is another znode with the same path, which a later txn of the replay brings or has brought.
 
 use wk_proto::client::response::{EventType, OpResult};
 use wk_proto::txn::CreateTxn;
 use wk_proto::{ErrorCode, SessionId, Stat, StatPersisted, Txn, TxnHeader, Zxid};
 
 use crate::acl_table::NodeAcl;
-use crate::node::{CONTAINER_OWNER, Node, child_created, ttl_owner};
+use crate::node::{CONTAINER_OWNER, Node, NodeId, child_created, ttl_owner};
 use crate::tree::{Tree, data_len, split};
 
 /// What one txn, or one operation of a multi, came to.
@@ -182,7 +183,7 @@ impl Tree {
                 self.set_data(header, path, data.as_deref(), *version, applied).map(Outcome::Stat)
             }
             Txn::SetAcl { path, acl, version } => {
-                self.set_acl(path, acl, *version).map(Outcome::Stat)
+                self.set_acl(path, header.zxid, acl, *version).map(Outcome::Stat)
             }
             Txn::CreateSession { timeout } => {
                 self.sessions.insert(header.session, *timeout);
@@ -210,7 +211,7 @@ impl Tree {
     ) -> Result<Stat, ErrorCode> {
         let path: &str = &create.path;
         let (parent_path, name) = split(path).ok_or(ErrorCode::NodeExists)?;
-        let parent = self.lookup(parent_path).ok_or(ErrorCode::NoNode)?;
+        let parent = self.lookup_at(parent_path, header.zxid).ok_or(ErrorCode::NoNode)?;
         let existing = self.child(parent, name.as_bytes());
         let zxid = header.zxid.0;
         let new_cversion = child_created(self.nodes.get(parent).cversion, create.parent_cversion);
@@ -249,12 +250,15 @@ impl Tree {
 
     fn delete(&mut self, path: &str, zxid: Zxid, applied: &mut Applied) -> Result<(), ErrorCode> {
         let (parent_path, name) = split(path).ok_or(ErrorCode::BadArguments)?;
-        let parent = self.lookup(parent_path).ok_or(ErrorCode::NoNode)?;
+        let parent = self.lookup_at(parent_path, zxid).ok_or(ErrorCode::NoNode)?;
         // Also when the child is gone already: a snapshot may have been taken in between.
         if zxid.0 > self.nodes.get(parent).pzxid {
             self.touch(parent, |node| node.pzxid = zxid.0);
         }
         let id = self.child(parent, name.as_bytes()).ok_or(ErrorCode::NoNode)?;
+        if self.nodes.get(id).czxid > zxid.0 {
+            return Err(ErrorCode::NoNode);
+        }
         if self.nodes.get(id).children > 0 {
             // No server logs this; a damaged history must not leave orphans behind.
             return Err(ErrorCode::NotEmpty);
@@ -268,6 +272,11 @@ impl Tree {
             applied.push(EventType::NodeChildrenChanged, parent_path, parent_acl);
         }
         Ok(())
+    }
+
+    /// The znode that a txn at `zxid` means: not one that was created later.
+    fn lookup_at(&self, path: &str, zxid: Zxid) -> Option<NodeId> {
+        self.lookup(path).filter(|id| self.nodes.get(*id).czxid <= zxid.0)
     }
 
     /// Deletes what may be gone, and tells nobody.
@@ -284,7 +293,7 @@ impl Tree {
         version: i32,
         applied: &mut Applied,
     ) -> Result<Stat, ErrorCode> {
-        let id = self.lookup(path).ok_or(ErrorCode::NoNode)?;
+        let id = self.lookup_at(path, header.zxid).ok_or(ErrorCode::NoNode)?;
         let node = self.nodes.get_mut(id);
         node.mtime = header.time.0;
         node.mzxid = header.zxid.0;
@@ -303,10 +312,11 @@ impl Tree {
     fn set_acl(
         &mut self,
         path: &str,
+        zxid: Zxid,
         acl: &wk_proto::AclList<'_>,
         version: i32,
     ) -> Result<Stat, ErrorCode> {
-        let id = self.lookup(path).ok_or(ErrorCode::NoNode)?;
+        let id = self.lookup_at(path, zxid).ok_or(ErrorCode::NoNode)?;
         let acl = self.acls.acquire(acl);
         let mut old = acl;
         self.touch(id, |node: &mut Node| {

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use wk_proto::{AclList, DecodeError, Reader, SessionId, StatPersisted};
 
+use super::OPEN_INDEX;
 use crate::acl_table::AclId;
 use crate::node::{NodeId, ROOT};
 use crate::tree::{Tree, TreeOptions, split};
@@ -58,7 +59,7 @@ pub struct Loader {
     /// The parent of the last znode: most often that of the next one too.
     parent_path: String,
     parent: NodeId,
-    field_len_max: usize,
+    unknown_acls: usize,
 }
 
 /// A field longer than this is damage, not data: twice the largest frame of the default limit would
@@ -74,7 +75,7 @@ impl Loader {
             acls: HashMap::default(),
             parent_path: String::new(),
             parent: ROOT,
-            field_len_max: FIELD_LEN_MAX,
+            unknown_acls: 0,
         }
     }
 
@@ -88,11 +89,17 @@ impl Loader {
         while self.stage != Stage::Done {
             match self.record(&mut r) {
                 Ok(()) => consumed = bytes.len() - r.rest().len(),
-                Err(LoadError::Record(e)) if self.wants_more(&e) => break,
+                Err(LoadError::Record(e)) if wants_more(&e) => break,
                 Err(e) => return Err(e),
             }
         }
         Ok(Fed { consumed, done: self.stage == Stage::Done })
+    }
+
+    /// Znodes whose ACL the image does not hold. Apache's images have such when an ACL came in while
+    /// they were written; ours never do.
+    pub fn unknown_acls(&self) -> usize {
+        self.unknown_acls
     }
 
     /// The tree, once the image is complete.
@@ -108,16 +115,6 @@ impl Loader {
         }
         self.tree.quota_load();
         Ok(self.tree)
-    }
-
-    fn wants_more(&self, e: &DecodeError) -> bool {
-        match e {
-            DecodeError::Truncated => true,
-            DecodeError::Length(len) => {
-                usize::try_from(*len).is_ok_and(|len| len <= self.field_len_max)
-            }
-            DecodeError::NotUtf8 | DecodeError::Unknown { .. } | DecodeError::Null => false,
-        }
     }
 
     fn record(&mut self, r: &mut Reader<'_>) -> Result<(), LoadError> {
@@ -190,9 +187,19 @@ impl Loader {
     /// One use of the ACL behind an index. One that is not in the table came in while the snapshot
     /// was being written: the txn that brought it is replayed and sets it.
     fn acl(&mut self, index: i64) -> AclId {
-        let id = self.acls.get(&index).copied().unwrap_or(AclId::OPEN);
+        let known = self.acls.get(&index).copied();
+        self.unknown_acls += usize::from(known.is_none() && index != OPEN_INDEX);
+        let id = known.unwrap_or(AclId::OPEN);
         self.tree.acls.acquire_again(id);
         id
+    }
+}
+
+fn wants_more(e: &DecodeError) -> bool {
+    match e {
+        DecodeError::Truncated => true,
+        DecodeError::Length(len) => usize::try_from(*len).is_ok_and(|len| len <= FIELD_LEN_MAX),
+        DecodeError::NotUtf8 | DecodeError::Unknown { .. } | DecodeError::Null => false,
     }
 }
 
