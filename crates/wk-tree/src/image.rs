@@ -141,3 +141,6 @@ impl Tree {
         node.stat().encode(out);
     }
 }
+
+#[cfg(test)]
+mod tests;

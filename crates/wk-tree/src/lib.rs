@@ -6,6 +6,10 @@
 //! [`Watches`] finds who is to be told. Everything here is a plain struct: no clock, no I/O, and the
 //! same inputs give the same state on every server.
 //!
+//! A znode with a name of 10 bytes and 100 bytes of data takes about 250 bytes of memory, index and
+//! allocator included (measured by `tests/memory.rs`, 10 000 children a parent): 112 in the slab, the
+//! rest is name, data and the index.
+//!
 //! Facts come from Apache ZooKeeper 3.9 (`DataTree`, `PrepRequestProcessor`, `WatchManager`).
 
 pub mod auth;

@@ -64,7 +64,7 @@ pub struct Loader {
 
 /// A field longer than this is damage, not data: twice the largest frame of the default limit would
 /// do, but a server may have run with a larger one.
-const FIELD_LEN_MAX: usize = 1 << 30;
+const FIELD_LEN_MAX: usize = (1 << 30) - 1;
 
 impl Loader {
     /// A loader of an empty tree.
@@ -147,6 +147,7 @@ impl Loader {
             },
             Stage::Nodes => match r.string()? {
                 "/" => Stage::Done,
+                "" => return Err(bad_path("")),
                 path => {
                     self.node(path, r)?;
                     Stage::Nodes
