@@ -1,9 +1,23 @@
 //! The server's shell: it owns the sockets, the disk and the clocks around wk-node and decides
 //! nothing by itself.
 //!
-//! Reading order: [`report`] (what a server says about itself), [`metrics`] (counters and
-//! summaries with Apache's names), [`zoo_cfg`] (configuration).
+//! Reading order: [`zoo_cfg`] (configuration), [`report`] (what a server says about itself),
+//! [`metrics`] (counters and summaries with Apache's names), [`four_letter`] (their oldest form);
+//! `driver` (the thread that owns node and sockets), `disk_thread`, `snapshot_thread`, and
+//! [`Server`], which starts all of it.
 
+mod disk_thread;
+mod driver;
+pub mod environment;
+pub mod four_letter;
+mod mailbox;
 pub mod metrics;
 pub mod report;
+mod server;
+mod snapshot_thread;
+mod socket;
+mod version;
 pub mod zoo_cfg;
+
+pub use server::{ExitReason, Server, ServerHandle, ServerStopped, SessionEnd, StartError};
+pub use version::VERSION;

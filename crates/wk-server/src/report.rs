@@ -3,6 +3,7 @@
 //! Four-letter words, the AdminServer's JSON and `/metrics` all render these, so that no two of
 //! them can disagree. Taken between two turns of the driver: each value is consistent in itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -158,4 +159,42 @@ pub struct WatchSummary {
     pub paths: u64,
     /// Pairs of both.
     pub total: u64,
+}
+
+/// Who watches what in the data table, for `wchc` and `wchp`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchReport {
+    /// Pairs of session id and path, in no order.
+    pub pairs: Vec<(i64, String)>,
+}
+
+impl WatchReport {
+    /// The paths of each session.
+    pub fn by_session(&self) -> BTreeMap<i64, BTreeSet<&str>> {
+        let mut all: BTreeMap<i64, BTreeSet<&str>> = BTreeMap::new();
+        for (session, path) in &self.pairs {
+            all.entry(*session).or_default().insert(path);
+        }
+        all
+    }
+
+    /// The sessions of each path.
+    pub fn by_path(&self) -> BTreeMap<&str, BTreeSet<i64>> {
+        let mut all: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
+        for (session, path) in &self.pairs {
+            all.entry(path).or_default().insert(*session);
+        }
+        all
+    }
+}
+
+/// Sessions, ephemerals and connections, for `dump`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DumpReport {
+    /// Sessions by the time at which they expire (Unix ms), ascending.
+    pub sessions: Vec<(i64, Vec<i64>)>,
+    /// Paths of the ephemerals of each session that has some.
+    pub ephemerals: Vec<(i64, Vec<String>)>,
+    /// Connections by the time at which they would be closed (Unix ms), ascending.
+    pub connections: Vec<(i64, Vec<ConnectionStats>)>,
 }

@@ -3,10 +3,12 @@
 //! Values are noted by the driver between effects; a [`Metrics`] snapshot is what `mntr`, the
 //! AdminServer's `monitor` and `/metrics` render.
 
+mod gauges;
 mod names;
 mod summary;
 mod text;
 
+pub use gauges::{Gauges, QuotaGauge};
 pub use names::{Advanced, Basic, Counter};
 pub use summary::{Summary, SummaryValue};
 pub use text::{Sample, java_double};

@@ -110,9 +110,11 @@ names! {
         ReadsAfterWriteInSessionQueue "reads_after_write_in_session_queue"
         ReadsIssuedFromSessionQueue "reads_issued_from_session_queue"
         SessionQueuesDrained "session_queues_drained"
-        TimeWaitingEmptyPoolInCommitProcessorReadMs "time_waiting_empty_pool_in_commit_processor_read_ms"
+        TimeWaitingEmptyPoolInCommitProcessorReadMs
+            "time_waiting_empty_pool_in_commit_processor_read_ms"
         WriteBatchTimeInCommitProcessor "write_batch_time_in_commit_processor"
-        ConcurrentRequestProcessingInCommitProcessor "concurrent_request_processing_in_commit_processor"
+        ConcurrentRequestProcessingInCommitProcessor
+            "concurrent_request_processing_in_commit_processor"
         ReadCommitProcReqQueued "read_commit_proc_req_queued"
         WriteCommitProcReqQueued "write_commit_proc_req_queued"
         CommitCommitProcReqQueued "commit_commit_proc_req_queued"

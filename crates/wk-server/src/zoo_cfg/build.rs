@@ -90,8 +90,6 @@ fn tree(values: &Values) -> TreeConfig {
         extended_types: values.on("extendedTypesEnabled"),
         container_check_interval: millis(values, "znode.container.checkIntervalMs"),
         container_per_minute: values.int("znode.container.maxPerMinute").unwrap_or(10_000),
-        container_never_used: Some(millis(values, "znode.container.maxNeverUsedIntervalMs"))
-            .filter(|interval| !interval.is_zero()),
         skip_acl: values.on("skipACL"),
         super_digest: values
             .text("DigestAuthenticationProvider.superDigest")

@@ -122,8 +122,6 @@ pub struct TreeConfig {
     pub container_check_interval: Duration,
     /// Containers deleted in a minute at most.
     pub container_per_minute: u32,
-    /// After how long a container that never had children goes.
-    pub container_never_used: Option<Duration>,
     /// No ACL is checked.
     pub skip_acl: bool,
     /// `user:digest` of the superuser.
@@ -233,7 +231,6 @@ impl Default for TreeConfig {
             extended_types: false,
             container_check_interval: Duration::from_mins(1),
             container_per_minute: 10_000,
-            container_never_used: None,
             skip_acl: false,
             super_digest: None,
             digest_scheme: true,

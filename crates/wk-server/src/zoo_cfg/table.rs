@@ -14,7 +14,7 @@ const I40: i64 = 1 << 40;
 
 const TLS: Effect = Refused {
     off: &[],
-    instead: "TLS is not there yet: take the key out, and let clients come over a plain port behind a TLS proxy",
+    instead: "TLS is not there yet: take the key out, and put a TLS proxy before the plain port",
 };
 const SASL: Effect =
     Refused { off: &[], instead: "SASL is not there yet: take the key out, and use digest ACLs" };
@@ -143,7 +143,8 @@ keys! {
     "znode.container.maxPerMinute" Bare Int(1, I32), = "10000",
         Acts, "containers deleted in a minute at most";
     "znode.container.maxNeverUsedIntervalMs" Bare Int(0, I32), = "0",
-        Acts, "ms after which a container that never had children goes; 0 means never";
+        Refused { off: &[], instead: "containers that never had a child are kept: set it to 0" },
+        "ms after which a container that never had children goes; 0 means never";
     "skipACL" Property OneOf(&["yes", "no"]), = "no", Acts, "switch all ACL checks off";
     "DigestAuthenticationProvider.superDigest" Property Text, = "",
         Acts, "user:digest of the superuser";

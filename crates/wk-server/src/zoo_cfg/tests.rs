@@ -124,11 +124,11 @@ fn later_sources_win() {
 #[test]
 fn jvm_flags_act_or_are_noted() {
     let flags = "-Xmx512m -Djute.maxbuffer=4194304 -Dzookeeper.4lw.commands.whitelist=* \
-                 -Dznode.container.checkIntervalMs=500 -Dreadonlymode.enabled=true -Dfile.encoding=x";
+                 -Dznode.container.checkIntervalMs=500 -Dreadonlymode.enabled=true -Dfile.enc=x";
     let verdict = load_all(MINIMAL, &[], flags, "-Dzookeeper.tickTime=9 -Dzookeeper.snapCont=1");
     let notes = texts(&verdict, Severity::Note);
     assert!(notes.contains("SERVER_JVMFLAGS: -Xmx512m: ignored, there is no JVM"), "{notes}");
-    assert!(notes.contains("-Dfile.encoding: ignored"), "{notes}");
+    assert!(notes.contains("-Dfile.enc: ignored"), "{notes}");
     let warnings = texts(&verdict, Severity::Warning);
     let want = "JVMFLAGS: -Dzookeeper.tickTime: has no effect, tickTime is read from zoo.cfg only";
     assert!(warnings.contains(want), "{warnings}");

@@ -1,0 +1,418 @@
+//! Starting a server, and the handle by which the rest of the process reaches it.
+
+use crate::disk_thread::{DiskThread, Gather};
+use crate::driver::{Clock, Driver, Message, Parts, StartFigures, WAKER};
+use crate::four_letter::Word;
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+use crate::report::{
+    ConfigurationReport, ConnectionStats, DumpReport, ServerStats, WatchReport, WatchSummary,
+};
+use crate::snapshot_thread::SnapshotThread;
+use crate::socket;
+use crate::zoo_cfg::ServerConfig;
+use mio::{Poll, Waker};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use tokio::sync::{broadcast, oneshot, watch};
+use tracing::info;
+use wk_node::{Node, NodeConfig, Now};
+use wk_proto::{SessionId, Zxid};
+use wk_store::{
+    Dirs, RecoverOptions, Recovered, SnapshotOptions, StoreError, TxnLog, TxnLogOptions, open_dirs,
+    recover,
+};
+use wk_tree::TreeOptions;
+use wk_tree::auth::AuthOptions;
+
+/// Ends of sessions that a listener may lag behind before it is told of a gap.
+const SESSION_ENDS_MAX: usize = 4096;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Nothing can listen there; most often the port is taken.
+    #[error(
+        "cannot listen for clients on {addr}: {source}; clientPort and clientPortAddress say where"
+    )]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data cannot be opened or recovered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system refuses threads or descriptors.
+    #[error("cannot start the server's threads")]
+    Io(#[from] io::Error),
+}
+
+impl StartError {
+    /// The exit code that Apache's supervisors know.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(err) => err.exit_code(),
+            Self::Listen { .. } | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// Why a server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// It was told to.
+    Shutdown,
+    /// The txn log cannot be written any more; nothing acknowledged is lost.
+    LogBroken {
+        /// What the disk said.
+        reason: String,
+    },
+    /// It came upon a state that must not be.
+    Panicked,
+}
+
+impl ExitReason {
+    /// The process' exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Shutdown => 0,
+            Self::LogBroken { .. } => 10,
+            Self::Panicked => 1,
+        }
+    }
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shutdown => f.write_str("stopped"),
+            Self::LogBroken { reason } => write!(f, "the txn log cannot be written: {reason}"),
+            Self::Panicked => f.write_str("the server's thread panicked"),
+        }
+    }
+}
+
+/// A session is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// The session.
+    pub session: SessionId,
+    /// The txn that ended it.
+    pub zxid: Zxid,
+    /// Did it expire? Otherwise its client closed it.
+    pub expired: bool,
+    /// Paths of the ephemerals that went with it.
+    pub ephemerals: Vec<String>,
+}
+
+/// The server has ended, so it does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server has stopped")]
+pub struct ServerStopped;
+
+/// A standalone server.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Recovers the data, opens the port and serves on threads of its own.
+    ///
+    /// Blocks until it serves, which with much data takes a while.
+    pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+        let config = Arc::new(config);
+        let clock = Clock::new();
+        let now = clock.now();
+        let storage = &config.storage;
+        let separate = storage.data_log_dir != storage.data_dir;
+        let log_dir = separate.then_some(storage.data_log_dir.as_path());
+        let dirs = open_dirs(&storage.data_dir, log_dir, storage.autocreate)?;
+        // Before the data is read, which may take long: a taken port is said at once.
+        let mut listener = match config.client_addr {
+            Some(addr) => Some(
+                socket::listen(addr, config.listen_backlog)
+                    .map_err(|source| StartError::Listen { addr, source })?,
+            ),
+            None => None,
+        };
+        let local_addr = listener.as_ref().map(mio::net::TcpListener::local_addr).transpose()?;
+        let (node, log, start) = open_node(&config, &dirs, &clock, now)?;
+        let poll = Poll::new()?;
+        if let Some(listener) = &mut listener {
+            Driver::register_listener(&poll, listener)?;
+        }
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?));
+        let gather = Gather {
+            delay: storage.flush_delay,
+            records_max: usize::try_from(storage.batch_max).unwrap_or(usize::MAX),
+        };
+        let to = mailbox.clone();
+        let disk = DiskThread::start(log, gather, move |report| to.post(Message::Disk(report)))?;
+        let to = mailbox.clone();
+        let options = snapshot_options(&config);
+        let directories = (dirs.snapshots.path(""), dirs.logs.path(""));
+        let snapshots = SnapshotThread::start(dirs, options, move |report| {
+            to.post(Message::Snapshot(report));
+        })?;
+        let session_ends = broadcast::Sender::new(SESSION_ENDS_MAX);
+        let parts = Parts {
+            config: config.clone(),
+            node,
+            clock,
+            poll,
+            listener,
+            mailbox: mailbox.clone(),
+            disk,
+            snapshots,
+            session_ends: session_ends.clone(),
+            start,
+            directories,
+        };
+        let (ended, exit) = watch::channel(None);
+        thread::Builder::new().name("wk-driver".to_owned()).spawn(move || {
+            // A panic must be seen by who waits, or the process would live on without a server.
+            let guard = EndGuard(ended);
+            let reason = Driver::new(parts).run();
+            guard.0.send_replace(Some(reason));
+        })?;
+        if let Some(addr) = local_addr {
+            info!(%addr, version = crate::VERSION, "serving clients");
+        }
+        let shared = Shared { config, mailbox, local_addr, session_ends, exit };
+        Ok(ServerHandle { shared: Arc::new(shared) })
+    }
+}
+
+struct EndGuard(watch::Sender<Option<ExitReason>>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|reason| {
+            let panicked = reason.is_none();
+            reason.get_or_insert(ExitReason::Panicked);
+            panicked
+        });
+    }
+}
+
+/// Recovers the tree and sets up node and log over it.
+fn open_node(
+    config: &ServerConfig,
+    dirs: &Dirs,
+    clock: &Clock,
+    now: Now,
+) -> Result<(Node, TxnLog, StartFigures), StartError> {
+    let storage = &config.storage;
+    let options = RecoverOptions {
+        tree: tree_options(config, now),
+        snapshot: snapshot_options(config),
+        trust_empty: storage.trust_empty_snapshot,
+    };
+    let Recovered { tree, report } = recover(dirs, &options)?;
+    let newest = report.wrote_snapshot.as_ref().or(report.snapshot.as_ref());
+    let figures = StartFigures {
+        snapshot_load: report.snapshot_time,
+        txns_load: report.replay_time,
+        txns: report.txns_replayed,
+        database_init: clock.now().mono.since(now.mono),
+        snapshot_due: newest.is_none_or(|newest| newest.zxid != tree.last_zxid()),
+    };
+    let log = TxnLog::new(
+        dirs.logs.clone(),
+        tree.last_zxid(),
+        TxnLogOptions {
+            preallocation: storage.pre_alloc_bytes,
+            size_limit: storage.txn_log_size_limit,
+            force_sync: storage.force_sync,
+            slow_sync: storage.fsync_warning,
+        },
+    );
+    let ready = clock.now();
+    let node = Node::new(node_config(config, ready), tree, ready);
+    Ok((node, log, figures))
+}
+
+fn tree_options(config: &ServerConfig, now: Now) -> TreeOptions {
+    TreeOptions {
+        extended_types: config.tree.extended_types,
+        digest: config.storage.digest,
+        reconfig: config.reconfig_enabled,
+        auth: AuthOptions {
+            skip_acl: config.tree.skip_acl,
+            digest: config.tree.digest_scheme,
+            super_digest: config.tree.super_digest.clone(),
+        },
+        hash_seed: now.wall.0.cast_unsigned().rotate_left(32) ^ u64::from(std::process::id()),
+    }
+}
+
+fn snapshot_options(config: &ServerConfig) -> SnapshotOptions {
+    SnapshotOptions { digest: config.storage.digest, last_zxid: config.storage.serialize_last_zxid }
+}
+
+fn node_config(config: &ServerConfig, now: Now) -> NodeConfig {
+    NodeConfig {
+        tick: config.tick_time,
+        session_timeout_min: config.min_session_timeout,
+        session_timeout_max: config.max_session_timeout,
+        first_session: first_session(now),
+        outstanding_max: usize::try_from(config.limits.outstanding_max).unwrap_or(usize::MAX),
+        snap_count: u64::from(config.storage.snap_count),
+        snap_size: config.storage.snap_size_limit.unwrap_or(0),
+        seed: now.wall.0.cast_unsigned() ^ u64::from(std::process::id()),
+        reap_interval: config.tree.container_check_interval,
+        reap_per_minute_max: config.tree.container_per_minute,
+    }
+}
+
+/// The first session id as Apache makes it: the server's id (1 when it stands alone) in the high
+/// byte, then 40 bits of milliseconds, then 16 bits that count.
+fn first_session(now: Now) -> SessionId {
+    let millis = now.wall.0.cast_unsigned() & 0xff_ffff_ffff;
+    SessionId((1_i64 << 56) | (millis << 16).cast_signed())
+}
+
+struct Shared {
+    config: Arc<ServerConfig>,
+    mailbox: Arc<Mailbox<Message>>,
+    local_addr: Option<SocketAddr>,
+    session_ends: broadcast::Sender<SessionEnd>,
+    exit: watch::Receiver<Option<ExitReason>>,
+}
+
+/// Reaches a running server from the rest of the process. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").field("addr", &self.shared.local_addr).finish()
+    }
+}
+
+impl ServerHandle {
+    /// Where it takes clients in; `None` without a port.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.shared.local_addr
+    }
+
+    /// What it was told at its start.
+    pub fn config(&self) -> &ServerConfig {
+        &self.shared.config
+    }
+
+    /// A client's connection that never leaves the process; the socket is non-blocking.
+    pub fn connect_in_process(&self) -> io::Result<UnixStream> {
+        let (theirs, ours) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        ours.set_nonblocking(true)?;
+        let ours = mio::net::UnixStream::from_std(ours);
+        let job = move |driver: &mut Driver| driver.open_local(ours);
+        self.shared.mailbox.post(Message::Job(Box::new(job)));
+        Ok(theirs)
+    }
+
+    /// Every end of a session from now on. Who lags far behind is told of the gap.
+    pub fn session_ends(&self) -> broadcast::Receiver<SessionEnd> {
+        self.shared.session_ends.subscribe()
+    }
+
+    /// Begins a graceful stop: nobody new is taken in, what is on its way is finished, everything
+    /// is synced. [`ServerHandle::wait`] says when it is done.
+    pub fn shutdown(&self) {
+        self.shared.mailbox.post(Message::Shutdown);
+    }
+
+    /// Waits until the server has ended, and says why.
+    pub async fn wait(&self) -> ExitReason {
+        let mut exit = self.shared.exit.clone();
+        match exit.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(ExitReason::Panicked),
+            Err(_) => ExitReason::Panicked,
+        }
+    }
+
+    /// Has `question` answered between two turns of the driver.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Driver) -> T + Send + 'static,
+    ) -> Result<T, ServerStopped> {
+        let (answer, answered) = oneshot::channel();
+        let job = move |driver: &mut Driver| {
+            // Who asked may have given up.
+            let _ = answer.send(question(driver));
+        };
+        if self.shared.exit.borrow().is_some() {
+            return Err(ServerStopped);
+        }
+        self.shared.mailbox.post(Message::Job(Box::new(job)));
+        let mut exit = self.shared.exit.clone();
+        tokio::select! {
+            answer = answered => answer.map_err(|_| ServerStopped),
+            _ = exit.wait_for(Option::is_some) => Err(ServerStopped),
+        }
+    }
+
+    /// The figures of `srvr`.
+    pub async fn stats(&self) -> Result<ServerStats, ServerStopped> {
+        self.ask(|driver| driver.server_stats()).await
+    }
+
+    /// All metrics.
+    pub async fn metrics(&self) -> Result<Metrics, ServerStopped> {
+        self.ask(Driver::metrics).await
+    }
+
+    /// All connections, oldest first.
+    pub async fn connections(&self) -> Result<Vec<ConnectionStats>, ServerStopped> {
+        self.ask(|driver| driver.connection_stats()).await
+    }
+
+    /// The settings that `conf` shows.
+    pub async fn configuration(&self) -> Result<ConfigurationReport, ServerStopped> {
+        self.ask(|driver| driver.configuration()).await
+    }
+
+    /// Numbers of watches.
+    pub async fn watch_summary(&self) -> Result<WatchSummary, ServerStopped> {
+        self.ask(|driver| driver.watch_summary()).await
+    }
+
+    /// Who watches what.
+    pub async fn watches(&self) -> Result<WatchReport, ServerStopped> {
+        self.ask(|driver| driver.watches()).await
+    }
+
+    /// Sessions, ephemerals and connections by expiry.
+    pub async fn dump(&self) -> Result<DumpReport, ServerStopped> {
+        self.ask(|driver| driver.dump()).await
+    }
+
+    /// The answer to a four-letter word, whatever the list of allowed words says.
+    pub async fn word(&self, word: Word) -> Result<String, ServerStopped> {
+        self.ask(move |driver| driver.answer(word)).await
+    }
+
+    /// Resets what `srst` resets.
+    pub async fn reset_stats(&self) -> Result<(), ServerStopped> {
+        self.ask(Driver::reset_stats).await
+    }
+
+    /// Resets what `crst` resets.
+    pub async fn reset_connection_stats(&self) -> Result<(), ServerStopped> {
+        self.ask(Driver::reset_connection_stats).await
+    }
+
+    /// Whether the Prometheus provider was asked for, which changes the keys of `mntr`.
+    pub fn has_prometheus(&self) -> bool {
+        matches!(self.shared.config.metrics, crate::zoo_cfg::MetricsProvider::Prometheus { .. })
+    }
+}

@@ -1,0 +1,9 @@
+//! The server over real loopback sockets: words, limits, bad input, slow readers, restarts.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod bad_input;
+mod harness;
+mod limits;
+mod restart;
+mod serving;
+mod words;
