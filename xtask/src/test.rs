@@ -25,6 +25,7 @@ struct Group {
 /// is not listed here needs no peer and runs in the quick command too.
 const PEER_GROUPS: &[Group] = &[
     Group { module: "script", title: "Apache, one scripted session", needs: &[Peer::ZooKeeper] },
+    Group { module: "words", title: "Apache's four-letter words", needs: &[Peer::ZooKeeper] },
     Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] },
     Group { module: "kazoo", title: "kazoo 2.11.0", needs: &[Peer::Python] },
     Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },

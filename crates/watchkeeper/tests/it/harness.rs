@@ -5,6 +5,7 @@
 //! logs. For more than the default (lines of zoo.cfg, JVM flags, an own folder to restart in) take
 //! [`subject_spec`] or [`control_spec`] and `start` from them.
 
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
@@ -16,9 +17,15 @@ pub(crate) struct Running {
     name: &'static str,
     server: Server,
     dir: TempDir,
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl Running {
+    /// Keeps something, a connection say, for as long as the server runs.
+    pub(crate) fn keep(&mut self, thing: impl Any) {
+        self.kept.push(Box::new(thing));
+    }
+
     /// The folder with zoo.cfg, log and `data`.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -96,5 +103,5 @@ fn subject_flavor() -> Flavor {
 fn run(name: &'static str, flavor: Flavor) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&ServerSpec::new(flavor, dir.path()));
-    Running { name, server, dir }
+    Running { name, server, dir, kept: Vec::new() }
 }

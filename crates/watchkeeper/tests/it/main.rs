@@ -19,4 +19,5 @@ mod curator;
 mod harness;
 mod kazoo;
 mod script;
+mod words;
 mod zkcli;
