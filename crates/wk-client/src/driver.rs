@@ -355,6 +355,7 @@ impl Driver {
             return;
         }
         let mut frames = std::mem::take(&mut connection.frames);
+        self.drop_unwanted();
         let now = self.now();
         loop {
             let input = match frames.next(self.frame_max) {
@@ -374,6 +375,23 @@ impl Driver {
         if let Some(connection) = &mut self.connection {
             connection.frames = frames;
         }
+    }
+
+    /// What waits may leave with the next frame: not for those who gave up meanwhile.
+    fn drop_unwanted(&mut self) {
+        if !self.session.has_waiting() {
+            return;
+        }
+        let (waiters, queues) = (&mut self.waiters, &mut self.queues);
+        self.session.retain_waiting(|ticket| {
+            if waiters.get(&ticket).is_some_and(|waiter| !waiter.answer.is_closed()) {
+                return true;
+            }
+            if let Some(id) = waiters.remove(&ticket).and_then(|waiter| waiter.watch) {
+                queues.remove(&id);
+            }
+            false
+        });
     }
 
     fn on_wrote(&mut self, result: &io::Result<usize>) {

@@ -288,6 +288,16 @@ impl Session {
         self.requests.has_room()
     }
 
+    /// Do requests wait for a connection or for their turn?
+    pub fn has_waiting(&self) -> bool {
+        self.requests.has_waiting()
+    }
+
+    /// Drops those of them whose callers have gone: they never leave, and get no answer.
+    pub fn retain_waiting(&mut self, wanted: impl FnMut(Ticket) -> bool) {
+        self.requests.retain_waiting(wanted);
+    }
+
     /// The published state.
     pub fn state(&self) -> State {
         self.state

@@ -160,6 +160,16 @@ impl Requests {
         self.waiting_bytes = 0;
     }
 
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Drops those that wait and are no longer wanted, without an answer.
+    pub(crate) fn retain_waiting(&mut self, mut wanted: impl FnMut(Ticket) -> bool) {
+        self.waiting.retain(|submit| wanted(submit.ticket));
+        self.waiting_bytes = self.waiting.iter().map(|submit| submit.body.len()).sum();
+    }
+
     /// Is such a watch about to be armed by a request under way?
     pub(crate) fn is_arming(&self, kind: WatchKind, path: &str) -> bool {
         let arms = self.sent.iter().filter_map(|sent| sent.arm.as_ref());

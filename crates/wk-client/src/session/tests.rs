@@ -43,7 +43,7 @@ fn config(lease: Lease, resume: Resume) -> SessionConfig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn prop_promises_hold_under_faults(actions in prop::collection::vec(action(), 1..250)) {
