@@ -1,3 +1,5 @@
+//! Txn records round-trip and never panic.
+
 use super::*;
 use crate::acl::{Acl, Perms};
 use proptest::prelude::*;

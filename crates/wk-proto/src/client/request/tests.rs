@@ -1,3 +1,5 @@
+//! Requests round-trip and never panic.
+
 use super::*;
 use proptest::prelude::*;
 
