@@ -124,6 +124,24 @@ impl<'d> LogReader<'d> {
         self.file.sync_data().context(path, "sync txn log")
     }
 
+    /// Makes what was read durable for certain, from the offset `from` on: it may be in the page
+    /// cache alone, held for clean after a sync that failed. Written anew it cannot.
+    pub fn settle(&mut self, from: u64) -> Result<(), StoreError> {
+        let path = || self.disk.path(&self.name);
+        let (mut at, end) = (from, self.offset());
+        let mut buf = vec![0; READ_AHEAD];
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_AHEAD);
+            let read = self.file.read_at(&mut buf[..want], at).context(path, "read txn log")?;
+            if read == 0 {
+                break;
+            }
+            self.file.write_at(&buf[..read], at).context(path, "write txn log")?;
+            at += read as u64;
+        }
+        self.file.sync_data().context(path, "sync txn log")
+    }
+
     fn offset(&self) -> u64 {
         self.base + self.at as u64
     }

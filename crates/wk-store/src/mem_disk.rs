@@ -140,6 +140,13 @@ impl MemDisk {
         s.off = false;
     }
 
+    /// What the end of the process alone leaves: everything it wrote, durable or not.
+    pub fn process_death(&self) {
+        let mut s = self.state();
+        s.faults.clear();
+        s.off = false;
+    }
+
     /// A file's bytes as a program sees them.
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let s = self.state();

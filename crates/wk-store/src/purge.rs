@@ -42,6 +42,8 @@ pub fn purge(dirs: &Dirs, keep: usize) -> Result<PurgeReport, StoreError> {
     // The newest log that begins at or before the snapshot may reach beyond it.
     let first_kept = logs.iter().rev().map(|(zxid, _)| *zxid).find(|zxid| *zxid <= oldest);
     logs.retain(|(zxid, _)| Some(*zxid) < first_kept && *zxid < oldest);
+    // What is kept must be durable before anything goes.
+    disk.sync_dir().context(|| disk.path(""), "sync")?;
     // Logs first: an old snapshot without its logs is worth less than the reverse, and a crash in
     // between leaves snapshots that the next purge removes.
     for (disk, files) in [(&*dirs.logs, logs), (disk, snapshots)] {

@@ -61,9 +61,13 @@ impl<'a> Replay<'a> {
     pub(crate) fn run(&mut self, logs: &[Zxid], from_nothing: bool) -> Result<(), StoreError> {
         self.check_snapshot_digest();
         let mut anywhere = from_nothing;
+        let mut newest = None;
         for first in needed(logs, self.tree.last_zxid()) {
             match LogReader::open(self.disk, *first)? {
-                Head::Log(reader) => self.file(*first, reader, &mut anywhere)?,
+                Head::Log(mut reader) => {
+                    self.file(*first, &mut reader, &mut anywhere)?;
+                    newest = Some((*first, reader));
+                }
                 // Not the newest: whether anything is missing shows at the next record.
                 Head::Blank => warn!(zxid = %first, "empty txn log amid others"),
             }
@@ -74,13 +78,25 @@ impl<'a> Replay<'a> {
                 "the logs end before the txn that the snapshot's digest is of"
             );
         }
-        self.torn.take().map_or(Ok(()), |torn| self.cut(&torn))
+        if let Some(torn) = self.torn.take() {
+            self.cut(&torn)?;
+        }
+        newest.map_or(Ok(()), |(first, reader)| self.settle(first, reader))
+    }
+
+    /// What was recovered will be served, so it must be as durable as what is acknowledged. Only
+    /// the newest file can hold records that were never synced.
+    fn settle(&self, first: Zxid, mut reader: LogReader<'_>) -> Result<(), StoreError> {
+        // A log without a mark is Apache's, whose process ends at a failed sync: one sync is all
+        // that can be done short of writing the whole file anew.
+        let mark = self.mark.filter(|mark| mark.log == first);
+        reader.settle(mark.map_or(u64::MAX, |mark| mark.offset))
     }
 
     fn file(
         &mut self,
         first: Zxid,
-        mut reader: LogReader<'_>,
+        reader: &mut LogReader<'_>,
         anywhere: &mut bool,
     ) -> Result<(), StoreError> {
         let path = self.disk.path(reader.name());
