@@ -52,8 +52,6 @@ fact_kinds! {
     LastServed = "last_served",
     /// A server serves: instance, mode.
     Serves = "serves",
-    /// All servers of the ensemble are affected: nothing can be coordinated.
-    OnlyServer = "only_server",
     /// A node's `alive` is gone: path of the node, session that held it.
     AliveGone = "alive_gone",
     /// The server let the session expire: session.

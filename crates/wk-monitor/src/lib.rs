@@ -3,19 +3,32 @@
 //! Pages, the HTTP API and the command line read only what [`MonitorHandle`] gives; they never look
 //! at the store or at a detector.
 
+mod channel;
+mod config;
+mod convert;
+mod engine;
 mod handle;
 mod incident;
+mod monitor;
+mod probe;
+mod publish;
+mod registry;
+mod store;
+mod text;
 mod time;
 mod view;
 
+pub use channel::{Channel, UrlError, parse_notify};
+pub use config::{Config, ConfigError, FileConfig};
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
     Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
 };
+pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
+pub use store::StoreError;
+pub use text::Lang;
 pub use time::Timestamp;
 pub use view::{
     ChannelKind, ChannelStatus, ChannelTest, Delivery, DeliveryState, Ensemble, Fleet, Group,
     Latency, Level, Node, NodeState, Phase, Server, ServerState, Sight,
 };
-
-pub(crate) use handle::Command;

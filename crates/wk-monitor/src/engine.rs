@@ -1,0 +1,384 @@
+//! The owner of all decisions: feeds the core, stores, lets out, publishes. It decides nothing
+//! itself; what it adds is order: stored before sent, stored before answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tracing::{error, info, warn};
+use wk_alert::node::{self, NodePolicy};
+use wk_alert::server::{ServerDetector, ServerPolicy, ServerState};
+use wk_alert::{
+    EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Policy, Saved, Severity, Subject,
+};
+use wk_client::Client;
+use wk_proto::ids::{Mono, Wall};
+
+use crate::channel::{Channel, Message};
+use crate::config::Config;
+use crate::handle::{ActionError, Change, Command, Reply, View};
+use crate::incident::Incident;
+use crate::monitor::SessionEnd;
+use crate::probe::Report;
+use crate::publish::{Watched, WatchedServer};
+use crate::registry::News;
+use crate::store::{NodeChanges, Nodes, Store};
+use crate::time::Timestamp;
+use crate::{convert, publish};
+
+mod command;
+
+/// The owner looks at the time at least this often.
+const TICK: Duration = Duration::from_secs(1);
+/// A picture is drawn at most this often.
+const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long one try may take, whatever the channel does.
+const TRY_LIMIT: Duration = Duration::from_mins(1);
+/// Events taken in one go before anything is stored.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// What the tasks report.
+pub(crate) enum Event {
+    /// A server was probed.
+    Probed { ensemble: usize, server: usize, report: Box<Report> },
+    /// The registry was read.
+    Registry { ensemble: usize, news: News },
+    /// A session ended.
+    SessionEnded { ensemble: usize, end: SessionEnd },
+    /// A notification was sent, or not.
+    Answered { key: EntryKey, outcome: Outcome },
+}
+
+/// The owner.
+pub(crate) struct Engine {
+    config: Config,
+    store: Arc<Store>,
+    ledger: Ledger,
+    ensembles: Vec<Watched>,
+    channels: BTreeMap<String, Channel>,
+    origin: Instant,
+    events: mpsc::Sender<Event>,
+    view: watch::Sender<Arc<View>>,
+    changes: broadcast::Sender<Change>,
+    /// Node records to be stored with the next batch.
+    node_changes: NodeChanges,
+    /// Answers that wait for their action to be stored.
+    waiting: Vec<(IncidentId, Reply<Incident>)>,
+    /// Every kept incident in words.
+    worded: BTreeMap<IncidentId, Arc<Incident>>,
+    opened: BTreeMap<String, u64>,
+    /// The picture is older than what is known.
+    stale: bool,
+    drawn_at: Instant,
+    /// The last commit failed.
+    store_failed: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<Store>,
+        saved: Saved,
+        events: mpsc::Sender<Event>,
+        view: watch::Sender<Arc<View>>,
+        changes: broadcast::Sender<Change>,
+    ) -> Self {
+        let origin = Instant::now();
+        let seed = u64::from(std::process::id()) ^ Timestamp::now().0.unsigned_abs();
+        let channels = config.channels.iter().map(Channel::policy).collect();
+        let policy = Policy { hold: config.hold, channels, seed, ..Policy::default() };
+        let ledger = Ledger::restore(policy, saved, now(origin));
+        let lang = config.lang;
+        let word = |core| Arc::new(convert::incident(core, lang));
+        let worded = ledger.incidents().iter().map(|(id, core)| (id.clone(), word(core)));
+        let worded = worded.collect();
+        let channels = config.channels.iter().map(|c| (c.name().to_owned(), c.clone())).collect();
+        Self {
+            config,
+            store,
+            ledger,
+            ensembles: Vec::new(),
+            channels,
+            origin,
+            events,
+            view,
+            changes,
+            node_changes: Vec::new(),
+            waiting: Vec::new(),
+            worded,
+            opened: BTreeMap::new(),
+            stale: true,
+            drawn_at: origin,
+            store_failed: false,
+        }
+    }
+
+    /// Adds an ensemble; its index is the order of the calls.
+    pub(crate) fn watch(
+        &mut self,
+        name: String,
+        servers: &[String],
+        client: Client,
+        nudges: Vec<Arc<Notify>>,
+        records: Nodes,
+        session_ends: bool,
+    ) {
+        let now = now(self.origin);
+        let unreachable = if servers.len() == 1 { Severity::Critical } else { Severity::Warning };
+        let policy = ServerPolicy { unreachable, ..ServerPolicy::default() };
+        let detector =
+            |instance: &String| ServerDetector::new(&name, instance, policy.clone(), now);
+        let watched = servers.iter().map(detector).zip(nudges);
+        let servers = watched.map(|(detector, nudge)| WatchedServer::new(detector, nudge));
+        let servers = servers.collect();
+        let policy = NodePolicy { session_ends, ..NodePolicy::default() };
+        let nodes = node::Nodes::new(&name, policy, records, now);
+        self.ensembles.push(Watched { name, servers, client, nodes, old_watches: false });
+    }
+
+    /// All ensembles are there: what is open about anything else is over.
+    pub(crate) fn ready(&mut self) {
+        let ensembles = &self.ensembles;
+        let watched = |subject: &Subject| {
+            let ensemble = ensembles.iter().find(|ensemble| ensemble.name == subject.ensemble);
+            ensemble.is_some_and(|ensemble| {
+                let known = |name| ensemble.servers.iter().any(|s| s.detector.instance() == name);
+                subject.instance.as_deref().is_none_or(known)
+            })
+        };
+        self.ledger.retire(now(self.origin), watched);
+    }
+
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut commands: mpsc::Receiver<Command>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        self.draw();
+        loop {
+            self.settle().await;
+            let wait = self.wait();
+            tokio::select! {
+                event = events.recv() => {
+                    let mut next = event;
+                    let mut taken = 0;
+                    while let Some(event) = next {
+                        self.take(event);
+                        taken += 1;
+                        next = if taken < EVENTS_AT_ONCE { events.try_recv().ok() } else { None };
+                    }
+                }
+                Some(command) = commands.recv() => self.obey(command),
+                () = tokio::time::sleep(wait) => (),
+                changed = stop.changed() => {
+                    if changed.is_err() || *stop.borrow() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.settle().await;
+        for ensemble in &self.ensembles {
+            // Its session would expire by itself; closing says goodbye.
+            let _ = tokio::time::timeout(TICK, ensemble.client.close()).await;
+        }
+    }
+
+    fn wait(&mut self) -> Duration {
+        let now = now(self.origin);
+        let nodes = self.ensembles.iter().map(|ensemble| ensemble.nodes.next_timeout());
+        let next = nodes.min().unwrap_or(Mono::NEVER).min(self.ledger.next_timeout(now));
+        let mut wait = next.since(now.mono).min(TICK);
+        if self.store_failed {
+            wait = TICK;
+        }
+        if self.stale {
+            wait = wait.min(PICTURE_INTERVAL.saturating_sub(self.drawn_at.elapsed()));
+        }
+        wait
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = now(self.origin);
+        self.stale = true;
+        match event {
+            Event::Probed { ensemble, server, report } => {
+                let watched = &mut self.ensembles[ensemble];
+                let mut findings = Vec::new();
+                watched.servers[server].take(now, *report, &mut findings);
+                let bad = |server: &WatchedServer| {
+                    let state = server.detector.state();
+                    matches!(state, ServerState::NotServing | ServerState::Unreachable)
+                };
+                let explained = watched.servers.iter().all(bad);
+                self.find(now, findings);
+                self.judge(now, ensemble, node::Input::Explained(explained));
+            }
+            Event::Registry { ensemble, news: News::Input(input) } => {
+                if input == node::Input::SightLost {
+                    self.ensembles[ensemble].servers.iter().for_each(|s| s.nudge.notify_one());
+                }
+                self.judge(now, ensemble, input);
+            }
+            Event::Registry { ensemble, news: News::OldWatches } => {
+                self.ensembles[ensemble].old_watches = true;
+            }
+            Event::SessionEnded { ensemble, end: SessionEnd { session, closed } } => {
+                self.judge(now, ensemble, node::Input::SessionEnded { session, closed });
+            }
+            Event::Answered { key, outcome } => {
+                match &outcome {
+                    Outcome::Confirmed => {
+                        info!(channel = key.channel, incident = %key.incident, "notification confirmed");
+                    }
+                    Outcome::Retry { error, .. } => {
+                        warn!(channel = key.channel, incident = %key.incident, err = error, "notification failed; it will be sent again");
+                    }
+                    Outcome::Refused { error } => {
+                        error!(channel = key.channel, incident = %key.incident, err = error, "notification refused");
+                    }
+                }
+                self.ledger.answered(now, &key, outcome);
+            }
+        }
+    }
+
+    fn judge(&mut self, now: Now, ensemble: usize, input: node::Input) {
+        let mut out = node::Output::default();
+        let watched = &mut self.ensembles[ensemble];
+        watched.nodes.step(now, input, &mut out);
+        for key in out.changed {
+            let record = watched.nodes.records().get(&key).cloned();
+            self.node_changes.push((watched.name.clone(), key, record));
+        }
+        self.find(now, out.findings);
+    }
+
+    fn find(&mut self, now: Now, findings: Vec<Finding>) {
+        for finding in findings {
+            self.ledger.find(now, finding);
+        }
+    }
+
+    /// Lets time pass, stores what is new, sends what is due, draws the picture.
+    async fn settle(&mut self) {
+        let now = now(self.origin);
+        for ensemble in 0..self.ensembles.len() {
+            if self.ensembles[ensemble].nodes.next_timeout() <= now.mono {
+                self.judge(now, ensemble, node::Input::Tick);
+            }
+        }
+        self.ledger.tick(now);
+        self.ledger.mark_due(now);
+        let batch = self.ledger.take_batch();
+        if !batch.is_empty() || !self.node_changes.is_empty() {
+            let nodes = std::mem::take(&mut self.node_changes);
+            let store = Arc::clone(&self.store);
+            let stored = tokio::task::spawn_blocking(move || {
+                let result = store.commit(&batch, &nodes);
+                (result, batch, nodes)
+            });
+            let (result, batch, nodes) = stored.await.expect("storing does not panic");
+            if let Err(err) = result {
+                self.stuck(&err, batch, nodes);
+                return;
+            }
+            self.store_failed = false;
+            self.announce(batch);
+        }
+        for key in self.ledger.committed() {
+            self.send(key);
+        }
+        self.answer();
+        if self.stale && self.drawn_at.elapsed() >= PICTURE_INTERVAL {
+            self.draw();
+        }
+    }
+
+    /// Nothing was stored: nothing may go out. It is tried again at the next tick.
+    fn stuck(&mut self, err: &crate::StoreError, batch: wk_alert::Batch, nodes: NodeChanges) {
+        if !self.store_failed {
+            error!(%err, "cannot store incidents; nothing is sent until that works");
+        }
+        self.store_failed = true;
+        self.ledger.commit_failed(batch);
+        // What came meanwhile is newer.
+        let newer = std::mem::replace(&mut self.node_changes, nodes);
+        self.node_changes.extend(newer);
+        for (_, reply) in self.waiting.drain(..) {
+            let _ = reply.send(Err(ActionError::Unavailable(err.to_string())));
+        }
+    }
+
+    /// Tells pages and terminals what has just become durable.
+    fn announce(&mut self, batch: wk_alert::Batch) {
+        for (id, incident) in batch.incidents {
+            self.stale = true;
+            let Some(core) = incident else {
+                self.worded.remove(&id);
+                continue;
+            };
+            if !self.worded.contains_key(&id) {
+                *self.opened.entry(core.subject.rule.clone()).or_default() += 1;
+            }
+            let worded = Arc::new(convert::incident(&core, self.config.lang));
+            self.worded.insert(id, Arc::clone(&worded));
+            // Nobody may be listening.
+            let _ = self.changes.send(Change::Incident(worded));
+        }
+        self.stale |= !batch.entries.is_empty();
+    }
+
+    fn send(&self, key: EntryKey) {
+        let events = self.events.clone();
+        let found = self.channels.get(&key.channel).zip(self.worded.get(&key.incident));
+        let Some((channel, incident)) = found else {
+            unreachable!("only kept incidents and configured channels are handed out");
+        };
+        let message = Message {
+            incident: (**incident).clone(),
+            phase: key.phase,
+            link: publish::link(&self.config, &key.incident.0),
+            home: self.config.page_url.clone(),
+            lang: self.config.lang,
+        };
+        let channel = channel.clone();
+        tokio::spawn(async move {
+            let attempt = tokio::spawn(async move { channel.send(&message).await });
+            let abort = attempt.abort_handle();
+            let outcome = match tokio::time::timeout(TRY_LIMIT, attempt).await {
+                Ok(Ok(receipt)) => receipt.outcome,
+                Ok(Err(err)) => Outcome::Retry { error: err.to_string(), after: None },
+                Err(_) => {
+                    abort.abort();
+                    Outcome::Retry { error: "no answer in time".into(), after: None }
+                }
+            };
+            let _ = events.send(Event::Answered { key, outcome }).await;
+        });
+    }
+
+    fn draw(&mut self) {
+        let fleet = publish::fleet(
+            &self.config,
+            &self.ensembles,
+            &self.ledger,
+            &self.channels,
+            &self.opened,
+        );
+        let mut incidents: Vec<Arc<Incident>> = self.worded.values().cloned().collect();
+        incidents.sort_by(|a, b| (b.first_seen, &b.id).cmp(&(a.first_seen, &a.id)));
+        self.view.send_replace(Arc::new(View { fleet: Arc::new(fleet), incidents }));
+        let _ = self.changes.send(Change::Fleet);
+        self.stale = false;
+        self.drawn_at = Instant::now();
+    }
+}
+
+fn now(origin: Instant) -> Now {
+    let nanos = u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Now { mono: Mono(nanos), wall: Wall(Timestamp::now().0) }
+}

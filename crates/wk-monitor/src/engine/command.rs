@@ -1,0 +1,150 @@
+//! What people ask of the monitor.
+
+use std::sync::Arc;
+
+use wk_alert::{IncidentId, LedgerError, Outcome};
+
+use super::{Engine, TRY_LIMIT, now};
+use crate::channel::Message;
+use crate::handle::{ActionError, Command, Reply};
+use crate::incident::{Incident, IncidentDetail, IncidentState, Severity, TimelineEntry};
+use crate::text::Word;
+use crate::time::Timestamp;
+use crate::view::{ChannelTest, Delivery};
+
+impl Engine {
+    pub(super) fn obey(&mut self, command: Command) {
+        let now = now(self.origin);
+        match command {
+            Command::Detail { id, reply } => self.detail(id, reply),
+            Command::Acknowledge { id, by, reply } => {
+                let id = IncidentId(id);
+                let done = self.ledger.acknowledge(now, &id, &by);
+                self.acted(id, done, reply);
+            }
+            Command::Close { id, by, reply } => {
+                let id = IncidentId(id);
+                let done = self.ledger.close(now, &id, &by);
+                self.acted(id, done, reply);
+            }
+            Command::TestChannel { name, reply } => self.test(name, reply),
+        }
+    }
+
+    /// An action is answered once it is stored.
+    fn acted(&mut self, id: IncidentId, done: Result<(), LedgerError>, reply: Reply<Incident>) {
+        let lang = self.config.lang;
+        let refusal = match done {
+            Ok(()) => {
+                self.waiting.push((id, reply));
+                return;
+            }
+            Err(LedgerError::NotFound) => ActionError::NotFound { what: "incident", name: id.0 },
+            Err(LedgerError::NotOpen) => ActionError::Conflict(lang.word(Word::NotOpen).into()),
+            Err(LedgerError::StillFiring) => {
+                ActionError::Conflict(lang.word(Word::StillFiring).into())
+            }
+        };
+        let _ = reply.send(Err(refusal));
+    }
+
+    /// Answers the actions that are stored now; the picture shows them already.
+    pub(super) fn answer(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.draw();
+        for (id, reply) in self.waiting.drain(..) {
+            let incident = self.worded.get(&id).map(|incident| (**incident).clone());
+            let gone = ActionError::NotFound { what: "incident", name: id.0 };
+            let _ = reply.send(incident.ok_or(gone));
+        }
+    }
+
+    fn detail(&self, id: String, reply: Reply<IncidentDetail>) {
+        let id = IncidentId(id);
+        let Some(incident) = self.worded.get(&id) else {
+            let gone = ActionError::NotFound { what: "incident", name: id.0 };
+            let _ = reply.send(Err(gone));
+            return;
+        };
+        let incident = (**incident).clone();
+        let entries = self.ledger.entries().values().filter(|entry| entry.key.incident == id);
+        let mut deliveries: Vec<Delivery> = entries.map(Delivery::from).collect();
+        deliveries.sort_by_key(|delivery| (delivery.queued_at, delivery.phase));
+        let (store, lang) = (Arc::clone(&self.store), self.config.lang);
+        tokio::task::spawn_blocking(move || {
+            let line = |line: wk_alert::AuditLine| TimelineEntry {
+                at: line.at.into(),
+                actor: line.actor,
+                text: lang.fact(&line.fact),
+            };
+            let detail = match store.history(&id) {
+                Ok(lines) => {
+                    let timeline = lines.into_iter().map(line).collect();
+                    Ok(IncidentDetail { incident, deliveries, timeline })
+                }
+                Err(err) => Err(ActionError::Unavailable(err.to_string())),
+            };
+            let _ = reply.send(detail);
+        });
+    }
+
+    fn test(&self, name: String, reply: Reply<ChannelTest>) {
+        let Some(channel) = self.channels.get(&name).cloned() else {
+            let _ = reply.send(Err(ActionError::NotFound { what: "channel", name }));
+            return;
+        };
+        let message = self.test_message(&name);
+        let lang = self.config.lang;
+        tokio::spawn(async move {
+            let Ok(receipt) = tokio::time::timeout(TRY_LIMIT, channel.send(&message)).await else {
+                let late = ActionError::Unavailable("no answer in time".into());
+                let _ = reply.send(Err(late));
+                return;
+            };
+            let verdict = match &receipt.outcome {
+                Outcome::Confirmed => lang.word(Word::TestDelivered).to_owned(),
+                Outcome::Refused { error } => {
+                    lang.sentence(Word::TestRefused, std::slice::from_ref(error))
+                }
+                Outcome::Retry { error, .. } => {
+                    lang.sentence(Word::TestRetry, std::slice::from_ref(error))
+                }
+            };
+            let _ = reply.send(Ok(ChannelTest {
+                channel: name,
+                kind: channel.kind(),
+                request: receipt.request,
+                answer: receipt.answer,
+                delivered: receipt.outcome == Outcome::Confirmed,
+                verdict,
+            }));
+        });
+    }
+
+    /// A message that looks like a real one and says that it is none.
+    fn test_message(&self, channel: &str) -> Message {
+        let (at, lang) = (Timestamp::now(), self.config.lang);
+        let summary = lang.sentence(Word::TestSummary, &[channel.to_owned()]);
+        let incident = Incident {
+            id: format!("test-{:x}", at.0),
+            rule: "NotifyTest".into(),
+            severity: Severity::Info,
+            state: IncidentState::Firing,
+            ensemble: self.ensembles.first().map_or("test", |first| &first.name).to_owned(),
+            instance: None,
+            group: None,
+            node: None,
+            summary: summary.clone(),
+            evidence: vec![summary],
+            first_seen: at,
+            last_seen: at,
+            resolved_at: None,
+            flaps: 0,
+            acknowledged_by: None,
+        };
+        let home = self.config.page_url.clone();
+        Message { incident, phase: wk_alert::Phase::Firing, link: home.clone(), home, lang }
+    }
+}

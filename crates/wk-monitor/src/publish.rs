@@ -1,0 +1,308 @@
+//! Draws the picture that pages and the API show.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use wk_alert::node::{NodeKey, NodeRecord, Nodes};
+use wk_alert::server::{Probe, ServerDetector};
+use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
+use wk_client::Client;
+
+use crate::channel::Channel;
+use crate::config::Config;
+use crate::probe::{Report, Srvr};
+use crate::text::{Lang, Word};
+use crate::time::Timestamp;
+use crate::view::{
+    ChannelStatus, DeliveryState, Ensemble, Fleet, Group, Level, Node, NodeState, Server,
+    ServerState, Sight,
+};
+
+/// One ensemble as the owner knows it.
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) servers: Vec<WatchedServer>,
+    pub(crate) client: Client,
+    pub(crate) nodes: Nodes,
+    pub(crate) old_watches: bool,
+}
+
+/// One server as the owner knows it.
+pub(crate) struct WatchedServer {
+    pub(crate) detector: ServerDetector,
+    pub(crate) nudge: Arc<Notify>,
+    srvr: Option<Srvr>,
+    mntr: Arc<[(String, String)]>,
+    refused: Vec<&'static str>,
+    probe_seconds: Option<f64>,
+    last_seen: Option<Timestamp>,
+    last_error: Option<String>,
+    probes: u64,
+    failures: u64,
+}
+
+impl WatchedServer {
+    pub(crate) fn new(detector: ServerDetector, nudge: Arc<Notify>) -> Self {
+        Self {
+            detector,
+            nudge,
+            srvr: None,
+            mntr: Arc::default(),
+            refused: Vec::new(),
+            probe_seconds: None,
+            last_seen: None,
+            last_error: None,
+            probes: 0,
+            failures: 0,
+        }
+    }
+
+    /// Takes a probe's report; appends what the detector makes of it.
+    pub(crate) fn take(&mut self, now: Now, report: Report, out: &mut Vec<Finding>) {
+        self.detector.step(now, &report.probe, out);
+        self.probes += 1;
+        match &report.probe {
+            Probe::Serving { .. } => {
+                self.last_seen = Some(now.wall.into());
+                self.last_error = None;
+                self.probe_seconds = Some(report.took.as_secs_f64());
+                self.srvr = report.srvr;
+                self.mntr = report.mntr.unwrap_or_else(|| Arc::clone(&self.mntr));
+                for word in report.refused {
+                    if !self.refused.contains(&word) {
+                        self.refused.push(word);
+                    }
+                }
+            }
+            Probe::NotServing { answer } => {
+                self.failures += 1;
+                self.last_seen = Some(now.wall.into());
+                self.last_error = Some(answer.clone());
+                // Figures of a server that does not serve would look alive.
+                self.mntr = Arc::default();
+            }
+            Probe::NoAnswer { reason } => {
+                self.failures += 1;
+                self.last_error = Some(reason.clone());
+                self.mntr = Arc::default();
+            }
+        }
+        if !self.mntr.is_empty() {
+            self.refused.retain(|word| *word != "mntr");
+        }
+        if self.srvr.is_some() {
+            self.refused.retain(|word| *word != "srvr");
+        }
+    }
+
+    fn figure(&self, name: &str) -> Option<u64> {
+        let (_, value) = self.mntr.iter().find(|(key, _)| key == name)?;
+        value.parse().ok()
+    }
+}
+
+/// Address of an incident's page.
+pub(crate) fn link(config: &Config, id: &str) -> String {
+    format!("{}/incidents/{id}", config.page_url.trim_end_matches('/'))
+}
+
+/// The whole picture.
+pub(crate) fn fleet(
+    config: &Config,
+    ensembles: &[Watched],
+    ledger: &Ledger,
+    channels: &BTreeMap<String, Channel>,
+    opened: &BTreeMap<String, u64>,
+) -> Fleet {
+    let mut ensembles: Vec<Ensemble> =
+        ensembles.iter().map(|watched| ensemble(watched, ledger, config.lang)).collect();
+    ensembles.sort_by(|a, b| b.level.cmp(&a.level).then_with(|| a.name.cmp(&b.name)));
+    Fleet {
+        as_of: Timestamp::now(),
+        level: ensembles.iter().map(|ensemble| ensemble.level).max().unwrap_or_default(),
+        ensembles,
+        channels: channel_statuses(ledger, channels),
+        open_incidents: ledger.incidents().values().filter(|i| i.is_open()).count(),
+        incidents_opened: opened.clone(),
+    }
+}
+
+fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
+    let mut open: BTreeMap<&Subject, &str> = BTreeMap::new();
+    let mut level = Level::Ok;
+    let about = |subject: &Subject| subject.ensemble == watched.name;
+    for incident in ledger.incidents().values().filter(|i| i.is_open() && about(&i.subject)) {
+        open.insert(&incident.subject, &incident.id.0);
+        level = level.max(match incident.severity {
+            Severity::Info => Level::Ok,
+            Severity::Warning => Level::Warning,
+            Severity::Critical => Level::Critical,
+        });
+    }
+    let clear = watched.nodes.is_clear();
+    let servers: Vec<Server> =
+        watched.servers.iter().map(|one| server(one, &watched.name, &open)).collect();
+    if !clear || servers.iter().any(|server| server.state == ServerState::Unknown) {
+        level = level.max(Level::Unknown);
+    }
+    let nodes: Vec<Node> = watched
+        .nodes
+        .records()
+        .iter()
+        .map(|(key, record)| node(key, record, watched, &open, lang))
+        .collect();
+    let session = watched.client.session();
+    Ensemble {
+        name: watched.name.clone(),
+        level,
+        sight: Sight {
+            clear,
+            since: watched.nodes.clear_since().wall.into(),
+            session: (session.0 != 0).then(|| session.to_string()),
+        },
+        groups: groups(&nodes),
+        servers,
+        nodes,
+        notes: notes(watched, lang),
+    }
+}
+
+fn server(one: &WatchedServer, ensemble: &str, open: &BTreeMap<&Subject, &str>) -> Server {
+    let instance = one.detector.instance();
+    let subject = |rule| Subject::server(rule, ensemble, instance);
+    let rules = [wk_alert::server::UNREACHABLE, wk_alert::server::NOT_SERVING];
+    let incident = rules.iter().find_map(|rule| open.get(&subject(rule)));
+    let srvr = one.srvr.clone().unwrap_or_default();
+    Server {
+        instance: instance.to_owned(),
+        state: one.detector.state().into(),
+        since: one.detector.since().wall.into(),
+        mode: srvr.mode,
+        version: srvr.version,
+        zxid: srvr.zxid,
+        latency: srvr.latency,
+        probe_seconds: one.probe_seconds,
+        connections: srvr.connections,
+        outstanding: srvr.outstanding,
+        znodes: srvr.znodes.or_else(|| one.figure("znode_count")),
+        watches: one.figure("watch_count"),
+        ephemerals: one.figure("ephemerals_count"),
+        data_bytes: one.figure("approximate_data_size"),
+        last_seen: one.last_seen,
+        last_error: one.last_error.clone(),
+        incident: incident.map(|id| (*id).to_owned()),
+        probes_total: one.probes,
+        probe_failures_total: one.failures,
+        monitor_rows: Arc::clone(&one.mntr),
+    }
+}
+
+fn node(
+    key: &NodeKey,
+    record: &NodeRecord,
+    watched: &Watched,
+    open: &BTreeMap<&Subject, &str>,
+    lang: Lang,
+) -> Node {
+    let clear = watched.nodes.is_clear();
+    let subject = Subject {
+        group: key.group.clone(),
+        node: Some(key.id.clone()),
+        ..Subject::ensemble(wk_alert::node::NODE_DOWN, &watched.name)
+    };
+    // What cannot be seen is unknown, since the sight was lost.
+    let (state, since) = if clear {
+        (record.state.into(), record.since)
+    } else {
+        (NodeState::Unknown, watched.nodes.clear_since().wall)
+    };
+    Node {
+        group: key.group.clone(),
+        id: key.id.clone(),
+        path: key.path(),
+        state,
+        since: since.into(),
+        session: record.alive.map(|alive| alive.owner.to_string()),
+        metadata: metadata(&record.data),
+        evidence: record.facts.iter().map(|fact| lang.fact(fact)).collect(),
+        incident: open.get(&subject).map(|id| (*id).to_owned()),
+    }
+}
+
+fn metadata(data: &[u8]) -> serde_json::Value {
+    if data.is_empty() {
+        return serde_json::Value::Null;
+    }
+    let text = || serde_json::Value::String(String::from_utf8_lossy(data).into_owned());
+    serde_json::from_slice(data).unwrap_or_else(|_| text())
+}
+
+fn groups(nodes: &[Node]) -> Vec<Group> {
+    let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
+    for node in nodes {
+        let group = groups.entry(node.group.clone()).or_insert_with(|| Group {
+            name: node.group.clone(),
+            starting: 0,
+            up: 0,
+            down: 0,
+            left: 0,
+            unknown: 0,
+        });
+        *match node.state {
+            NodeState::Starting => &mut group.starting,
+            NodeState::Up => &mut group.up,
+            NodeState::Down => &mut group.down,
+            NodeState::Left => &mut group.left,
+            NodeState::Unknown => &mut group.unknown,
+        } += 1;
+    }
+    groups.into_values().collect()
+}
+
+fn notes(watched: &Watched, lang: Lang) -> Vec<String> {
+    let mut notes = Vec::new();
+    for server in &watched.servers {
+        for word in &server.refused {
+            let args = [server.detector.instance().to_owned(), (*word).to_owned()];
+            notes.push(lang.sentence(Word::NotWhitelisted, &args));
+        }
+    }
+    if watched.old_watches {
+        notes.push(lang.sentence(Word::OldWatches, std::slice::from_ref(&watched.name)));
+    }
+    notes
+}
+
+fn channel_statuses(ledger: &Ledger, channels: &BTreeMap<String, Channel>) -> Vec<ChannelStatus> {
+    let mut by_channel: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in ledger.entries().values() {
+        by_channel.entry(&entry.key.channel).or_default().push(entry);
+    }
+    let none = Vec::new();
+    let status = |channel: &Channel| {
+        let entries = by_channel.get(channel.name()).unwrap_or(&none);
+        let count = |state: DeliveryState| {
+            let matching = entries.iter().filter(|e| DeliveryState::from(e.state) == state);
+            u64::try_from(matching.count()).unwrap_or(u64::MAX)
+        };
+        let failed = entries.iter().filter(|entry| entry.last_error.is_some());
+        let failed = failed.max_by_key(|entry| entry.last_attempt_at);
+        let confirmed = entries.iter().filter(|e| e.state == wk_alert::EntryState::Confirmed);
+        let pending = || entries.iter().filter(|entry| !entry.state.is_final());
+        ChannelStatus {
+            name: channel.name().to_owned(),
+            kind: channel.kind(),
+            target: channel.target(),
+            pending: pending().count(),
+            oldest_pending: pending().map(|entry| entry.queued_at.into()).min(),
+            confirmed: count(DeliveryState::Confirmed),
+            failed: count(DeliveryState::Failed),
+            expired: count(DeliveryState::Expired),
+            last_error: failed.and_then(|entry| entry.last_error.clone()),
+            last_error_at: failed.and_then(|e| e.last_attempt_at).map(Timestamp::from),
+            last_confirmed_at: confirmed.filter_map(|e| e.done_at).max().map(Timestamp::from),
+        }
+    };
+    channels.values().map(status).collect()
+}

@@ -1,0 +1,277 @@
+//! What must survive: incidents, outbox, history and node records, in one redb file.
+//!
+//! One transaction holds a state change, its outbox entries and its lines of history; nothing is
+//! sent before it is durable. Records are JSON under stable words, so that a later version reads
+//! what an earlier one wrote (docs/disk-format.md).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wk_alert::node::{NodeKey, NodeRecord};
+use wk_alert::{AuditLine, Batch, IncidentId, Saved};
+
+use record::{AuditRow, EntryRow, IncidentRow, NodeRow};
+
+mod record;
+
+/// Version of the tables and records below.
+const SCHEMA: u64 = 1;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const INCIDENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("incidents");
+const EPISODES: TableDefinition<'_, &str, u64> = TableDefinition::new("episodes");
+const OUTBOX: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("outbox");
+/// History under incident and number: an incident's lines lie together and go with it.
+const AUDIT: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit");
+const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{}: in use by another watchkeeper", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a later version.
+    #[error("{}: written by a later version (schema {found}; this one knows {SCHEMA})", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u64,
+    },
+    /// A record in it makes no sense.
+    #[error("{}: damaged record {key} in table {table}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// The record's key.
+        key: String,
+    },
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: Box<redb::Error>,
+    },
+}
+
+/// The records of one ensemble's nodes.
+pub(crate) type Nodes = BTreeMap<NodeKey, NodeRecord>;
+
+/// Changed node records of some ensembles; none is a deletion.
+pub(crate) type NodeChanges = Vec<(String, NodeKey, Option<NodeRecord>)>;
+
+/// The open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates the store.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = |source: redb::Error| StoreError::File {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        let database = Database::create(path).map_err(|err| {
+            if matches!(err, redb::DatabaseError::DatabaseAlreadyOpen) {
+                return StoreError::InUse { path: path.to_owned() };
+            }
+            file(err.into())
+        })?;
+        let store = Self { database, path: path.to_owned() };
+        let found = store.prepare().map_err(file)?;
+        if found > SCHEMA {
+            return Err(StoreError::Newer { path: path.to_owned(), found });
+        }
+        Ok(store)
+    }
+
+    /// Makes sure that all tables are there; returns the schema's version.
+    fn prepare(&self) -> Result<u64, redb::Error> {
+        let txn = self.database.begin_write()?;
+        let found = {
+            let mut meta = txn.open_table(META)?;
+            let found = meta.get("schema")?.map(|version| version.value());
+            if found.is_none() {
+                meta.insert("schema", SCHEMA)?;
+            }
+            found.unwrap_or(SCHEMA)
+        };
+        if found <= SCHEMA {
+            txn.open_table(INCIDENTS)?;
+            txn.open_table(EPISODES)?;
+            txn.open_table(OUTBOX)?;
+            txn.open_table(AUDIT)?;
+            txn.open_table(NODES)?;
+        }
+        txn.commit()?;
+        Ok(found)
+    }
+
+    /// Reads what the ledger goes on from.
+    pub(crate) fn load(&self) -> Result<Saved, StoreError> {
+        let mut saved = Saved::default();
+        for (key, row) in self.rows::<IncidentRow>("incidents", INCIDENTS)? {
+            saved.incidents.push(row.restore(&key).ok_or_else(|| self.damaged("incidents", key))?);
+        }
+        for (key, row) in self.rows::<EntryRow>("outbox", OUTBOX)? {
+            saved.entries.push(row.restore().ok_or_else(|| self.damaged("outbox", key))?);
+        }
+        let read = || -> Result<BTreeMap<_, _>, redb::Error> {
+            let txn = self.database.begin_read()?;
+            let table = txn.open_table(EPISODES)?;
+            let mut episodes = BTreeMap::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                episodes.insert(wk_alert::Fingerprint(key.value().to_owned()), value.value());
+            }
+            Ok(episodes)
+        };
+        saved.episodes = read().map_err(|err| self.file(err))?;
+        Ok(saved)
+    }
+
+    /// Reads the node records of all ensembles.
+    pub(crate) fn load_nodes(&self) -> Result<BTreeMap<String, Nodes>, StoreError> {
+        let mut all: BTreeMap<String, Nodes> = BTreeMap::new();
+        for (key, row) in self.rows::<NodeRow>("nodes", NODES)? {
+            let restored = row.restore().ok_or_else(|| self.damaged("nodes", key))?;
+            let (ensemble, node, record) = restored;
+            all.entry(ensemble).or_default().insert(node, record);
+        }
+        Ok(all)
+    }
+
+    /// The history of one incident, oldest first.
+    pub(crate) fn history(&self, incident: &IncidentId) -> Result<Vec<AuditLine>, StoreError> {
+        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
+            let txn = self.database.begin_read()?;
+            let table = txn.open_table(AUDIT)?;
+            let mut rows = Vec::new();
+            for row in table.range((incident.0.as_str(), 0)..=(incident.0.as_str(), u64::MAX))? {
+                rows.push(row?.1.value().to_vec());
+            }
+            Ok(rows)
+        };
+        let rows = read().map_err(|err| self.file(err))?;
+        let decode = |bytes: &Vec<u8>| serde_json::from_slice::<AuditRow>(bytes).ok()?.restore();
+        Ok(rows.iter().filter_map(decode).collect())
+    }
+
+    /// Writes a batch and the changed node records, in one durable transaction.
+    pub(crate) fn commit(&self, batch: &Batch, nodes: &NodeChanges) -> Result<(), StoreError> {
+        self.write(batch, nodes).map_err(|err| self.file(err))
+    }
+
+    fn write(&self, batch: &Batch, nodes: &NodeChanges) -> Result<(), redb::Error> {
+        let txn = self.database.begin_write()?;
+        {
+            let mut table = txn.open_table(INCIDENTS)?;
+            for (id, incident) in &batch.incidents {
+                let row = incident.as_ref().map(|incident| encode(&IncidentRow::from(incident)));
+                put(&mut table, &id.0, row)?;
+            }
+        }
+        {
+            let mut table = txn.open_table(OUTBOX)?;
+            for (key, entry) in &batch.entries {
+                let name = format!("{}/{}/{}", key.incident, key.phase.as_str(), key.channel);
+                put(&mut table, &name, entry.as_ref().map(|entry| encode(&EntryRow::from(entry))))?;
+            }
+        }
+        {
+            let mut table = txn.open_table(EPISODES)?;
+            for (fingerprint, episode) in &batch.episodes {
+                table.insert(fingerprint.0.as_str(), *episode)?;
+            }
+        }
+        {
+            let mut meta = txn.open_table(META)?;
+            let mut table = txn.open_table(AUDIT)?;
+            let mut next = meta.get("audit_next")?.map_or(0, |next| next.value());
+            for line in &batch.audit {
+                let row = encode(&AuditRow::from(line));
+                table.insert((line.incident.0.as_str(), next), row.as_slice())?;
+                next += 1;
+            }
+            meta.insert("audit_next", next)?;
+            for (id, _) in batch.incidents.iter().filter(|(_, incident)| incident.is_none()) {
+                let lines = (id.0.as_str(), 0)..=(id.0.as_str(), u64::MAX);
+                table.retain_in(lines, |_, _| false)?;
+            }
+        }
+        {
+            let mut table = txn.open_table(NODES)?;
+            for (ensemble, key, record) in nodes {
+                let name = format!("{ensemble}{}", key.path());
+                let row = |record| encode(&NodeRow::new(ensemble, key, record));
+                put(&mut table, &name, record.as_ref().map(row))?;
+            }
+        }
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn rows<R: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        table: TableDefinition<'_, &'static str, &'static [u8]>,
+    ) -> Result<Vec<(String, R)>, StoreError> {
+        let read = || -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
+            let txn = self.database.begin_read()?;
+            let table = txn.open_table(table)?;
+            let mut rows = Vec::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                rows.push((key.value().to_owned(), value.value().to_vec()));
+            }
+            Ok(rows)
+        };
+        let decode = |(key, bytes): (String, Vec<u8>)| match serde_json::from_slice(&bytes) {
+            Ok(row) => Ok((key, row)),
+            Err(_) => Err(self.damaged(name, key)),
+        };
+        read().map_err(|err| self.file(err))?.into_iter().map(decode).collect()
+    }
+
+    fn file(&self, source: redb::Error) -> StoreError {
+        StoreError::File { path: self.path.clone(), source: Box::new(source) }
+    }
+
+    fn damaged(&self, table: &'static str, key: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), table, key }
+    }
+}
+
+fn encode(row: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(row).expect("rows hold strings and numbers only")
+}
+
+fn put(
+    table: &mut redb::Table<'_, &'static str, &'static [u8]>,
+    key: &str,
+    row: Option<Vec<u8>>,
+) -> Result<(), redb::Error> {
+    match row {
+        Some(row) => table.insert(key, row.as_slice())?,
+        None => table.remove(key)?,
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use wk_alert::node::{Alive, NodeState};
+use wk_alert::{
+    ChannelPolicy, Fact, FactKind, Finding, Ledger, Now, Outcome, Policy, Severity, Subject,
+};
+use wk_proto::ids::{Mono, SessionId, Wall, Zxid};
+
+use super::*;
+
+fn now(seconds: u32) -> Now {
+    Now { mono: Mono(u64::from(seconds) * 1_000_000_000), wall: Wall(i64::from(seconds) * 1000) }
+}
+
+fn policy() -> Policy {
+    Policy { channels: vec![ChannelPolicy::new("mail")], ..Policy::default() }
+}
+
+fn firing() -> Finding {
+    let facts = vec![Fact::new(FactKind::ProbeFailed, ["h:1".into(), "refused".into()])];
+    let subject = Subject::server("ZkServerUnreachable", "e", "h:1");
+    Finding::Firing { subject, severity: Severity::Warning, facts }
+}
+
+#[test]
+fn everything_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
+    ledger.find(now(1), firing());
+    ledger.mark_due(now(1));
+    let key = ledger.committed().remove(0);
+    ledger.answered(now(2), &key, Outcome::Retry { error: "451".into(), after: None });
+    let batch = ledger.take_batch();
+    let node = NodeKey { group: Some("g".into()), id: "n".into() };
+    let record = NodeRecord {
+        state: NodeState::Up,
+        since: Wall(7),
+        alive: Some(Alive { owner: SessionId(-5), czxid: Zxid(9) }),
+        data: vec![0, 255],
+        facts: vec![Fact::new(FactKind::Registered, ["/nodes/g/n".into()])],
+    };
+    {
+        let store = Store::open(&path).unwrap();
+        let nodes = vec![("e".to_owned(), node.clone(), Some(record.clone()))];
+        store.commit(&batch, &nodes).unwrap();
+        assert!(matches!(Store::open(&path), Err(StoreError::InUse { .. })));
+    }
+    let store = Store::open(&path).unwrap();
+    let saved = store.load().unwrap();
+    let incident = saved.incidents[0].clone();
+    assert_eq!(ledger.incidents()[&incident.id], incident);
+    assert_eq!(ledger.entries()[&key], saved.entries[0]);
+    assert_eq!(saved.episodes.len(), 1);
+    let nodes = store.load_nodes().unwrap();
+    assert_eq!(nodes["e"], BTreeMap::from([(node, record)]));
+    let history = store.history(&incident.id).unwrap();
+    let kinds: Vec<FactKind> = history.iter().map(|line| line.fact.kind).collect();
+    assert_eq!(kinds, [FactKind::Opened, FactKind::DeliveryFailed]);
+}
+
+#[test]
+fn history_goes_with_its_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("monitor.redb")).unwrap();
+    let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
+    ledger.find(now(1), firing());
+    let batch = ledger.take_batch();
+    store.commit(&batch, &vec![]).unwrap();
+    let mut gone = Batch::default();
+    let id = batch.incidents.keys().next().unwrap();
+    assert_eq!(store.history(id).unwrap().len(), 1);
+    gone.incidents.extend(batch.incidents.keys().map(|id| (id.clone(), None)));
+    gone.entries.extend(batch.entries.keys().map(|key| (key.clone(), None)));
+    store.commit(&gone, &vec![]).unwrap();
+    let saved = store.load().unwrap();
+    assert!(saved.incidents.is_empty() && saved.entries.is_empty());
+    assert!(store.history(id).unwrap().is_empty());
+}
+
+#[test]
+fn a_later_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    {
+        let database = Database::create(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("schema", SCHEMA + 1).unwrap();
+        txn.commit().unwrap();
+    }
+    assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 2, .. })));
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    std::fs::write(&path, b"not a database, but long enough to have a header to look at").unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::File { .. })));
+    assert!(std::fs::read(&path).unwrap().starts_with(b"not a database"));
+}

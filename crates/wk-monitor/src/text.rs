@@ -1,0 +1,188 @@
+//! Words for what the core says in facts: English and Chinese, one table each.
+
+use wk_alert::{Fact, FactKind, Incident, Phase, Subject};
+
+use crate::time::Timestamp;
+
+mod chinese;
+mod english;
+
+/// The language of texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Simplified Chinese.
+    Zh,
+}
+
+impl Lang {
+    /// The language that a name such as `zh`, `zh_CN.UTF-8` or `en` means.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        match name.split(['_', '-', '.']).next()? {
+            "zh" => Some(Self::Zh),
+            "en" | "c" | "posix" => Some(Self::En),
+            _ => None,
+        }
+    }
+
+    /// What the option says, else what the environment says (LC_ALL, LC_MESSAGES, LANG), else
+    /// English.
+    pub fn choose(option: Option<Self>, env: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| env(name).filter(|value| !value.is_empty());
+        let named = || ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
+        option.or_else(|| Self::parse(&named()?)).unwrap_or_default()
+    }
+
+    /// The tag for `lang` attributes and headers.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh-CN",
+        }
+    }
+
+    fn template(self, kind: FactKind) -> &'static str {
+        match self {
+            Self::En => english::fact(kind),
+            Self::Zh => chinese::fact(kind),
+        }
+    }
+
+    /// A fact as a sentence.
+    pub(crate) fn fact(self, fact: &Fact) -> String {
+        fill(self.template(fact.kind), &fact.args)
+    }
+
+    /// An incident in one sentence.
+    pub(crate) fn summary(self, incident: &Incident) -> String {
+        let subject = &incident.subject;
+        let template = match self {
+            Self::En => english::summary(&subject.rule),
+            Self::Zh => chinese::summary(&subject.rule),
+        };
+        let args = [subject.ensemble.clone(), subject_name(subject), subject.rule.clone()];
+        fill(template, &args)
+    }
+
+    /// The word before a notification's summary.
+    pub(crate) fn phase(self, phase: Phase) -> &'static str {
+        match (self, phase) {
+            (Self::En, Phase::Firing) => "FIRING",
+            (Self::En, Phase::Resolved) => "RESOLVED",
+            (Self::Zh, Phase::Firing) => "告警",
+            (Self::Zh, Phase::Resolved) => "已恢复",
+        }
+    }
+
+    /// Labels and sentences of notifications and notes.
+    pub(crate) fn word(self, word: Word) -> &'static str {
+        match self {
+            Self::En => english::word(word),
+            Self::Zh => chinese::word(word),
+        }
+    }
+
+    /// A sentence of [`Word`] with its arguments.
+    pub(crate) fn sentence(self, word: Word, args: &[String]) -> String {
+        fill(self.word(word), args)
+    }
+}
+
+/// Texts that are no facts. Those with arguments name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Severity,
+    Ensemble,
+    Server,
+    Node,
+    Since,
+    Until,
+    Incident,
+    Page,
+    Evidence,
+    /// What follows did not fit.
+    Truncated,
+    /// A test message: channel.
+    TestSummary,
+    /// Verdict: the receiver took it.
+    TestDelivered,
+    /// Verdict: it did not: error.
+    TestRefused,
+    /// Verdict: it may work later: error.
+    TestRetry,
+    /// A word is not whitelisted: server, word.
+    NotWhitelisted,
+    /// The registry's watches are the old kind: ensemble.
+    OldWatches,
+    /// Why an action is refused.
+    NotOpen,
+    StillFiring,
+}
+
+/// What a subject is called: the server, the node with its group, or the ensemble.
+pub(crate) fn subject_name(subject: &Subject) -> String {
+    match (&subject.instance, &subject.group, &subject.node) {
+        (Some(instance), ..) => instance.clone(),
+        (None, Some(group), Some(node)) => format!("{group}/{node}"),
+        (None, None, Some(node)) => node.clone(),
+        (None, ..) => subject.ensemble.clone(),
+    }
+}
+
+/// Puts arguments into a template: `{0}`, or `{0:time}` for milliseconds since 1970.
+fn fill(template: &str, args: &[String]) -> String {
+    let mut text = String::with_capacity(template.len() + 32);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        let Some((name, behind)) = after.split_once('}') else { break };
+        let (index, is_time) = match name.split_once(':') {
+            Some((index, _)) => (index, true),
+            None => (name, false),
+        };
+        let arg = index.parse().ok().and_then(|index: usize| args.get(index));
+        let arg = arg.map_or("?", String::as_str);
+        match arg.parse() {
+            Ok(millis) if is_time => text.push_str(&Timestamp(millis).to_string()),
+            _ => text.extend(arg.chars().map(|c| if c.is_control() { ' ' } else { c })),
+        }
+        rest = behind;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_has_words_in_both_languages_for_all_its_arguments() {
+        for kind in FactKind::ALL {
+            let count = |lang: Lang| lang.template(*kind).matches('{').count();
+            assert!(!Lang::En.template(*kind).is_empty() && !Lang::Zh.template(*kind).is_empty());
+            assert_eq!(count(Lang::En), count(Lang::Zh), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_shown_and_control_characters_are_not() {
+        let fact = Fact::new(FactKind::LastServed, ["1795252443120".into()]);
+        assert!(Lang::En.fact(&fact).contains("2026-"), "{}", Lang::En.fact(&fact));
+        let fact = Fact::new(FactKind::ProbeFailed, ["h:1".into(), "bad\r\nBcc: x".into()]);
+        assert!(!Lang::En.fact(&fact).contains(['\r', '\n']));
+    }
+
+    #[test]
+    fn the_language_comes_from_option_then_environment() {
+        let env =
+            |value: &'static str| move |name: &str| (name == "LANG").then(|| value.to_owned());
+        assert_eq!(Lang::choose(None, env("zh_CN.UTF-8")), Lang::Zh);
+        assert_eq!(Lang::choose(Some(Lang::En), env("zh_CN.UTF-8")), Lang::En);
+        assert_eq!(Lang::choose(None, env("de_DE.UTF-8")), Lang::En);
+        assert_eq!(Lang::choose(None, |_| None), Lang::En);
+    }
+}

@@ -1,0 +1,79 @@
+//! Chinese (simplified).
+
+use wk_alert::FactKind;
+
+use super::Word;
+
+pub(super) fn fact(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::ProbeFailed => "{0} 无应答：{1}",
+        FactKind::NotServing => "{0} 有应答但不提供服务：{1}",
+        FactKind::LastServed => "最后一次正常服务时间 {0:time}",
+        FactKind::Serves => "{0} 正常服务，角色 {1}",
+        FactKind::AliveGone => "{0}/alive 已消失，原由会话 {1} 持有",
+        FactKind::SessionExpired => "会话 {0} 已被服务器判定过期：客户端失去联系",
+        FactKind::SessionClosed => "客户端主动关闭了会话 {0}",
+        FactKind::AliveDeleted => "会话 {0} 并未结束：alive 节点被单独删除",
+        FactKind::CannotTell => "从外部无法判断会话 {0} 是过期还是主动关闭；未写入 state=leaving",
+        FactKind::SaidLeaving => "{0} 已声明 state=leaving",
+        FactKind::FoundDead => "{0} 在监控首次查看之前曾经存活，现在不在",
+        FactKind::DiedUnseen => "{0} 自 {1:time} 起在线，在监控离线期间消失",
+        FactKind::AliveForged => "{0}/alive 由监控自身的会话 {1} 持有：拒绝采信，不能证明存活",
+        FactKind::AliveNotEphemeral => "{0}/alive 不是临时节点：拒绝采信，不能证明存活",
+        FactKind::AliveBack => "{0}/alive 存在，由会话 {1} 持有",
+        FactKind::Registered => "{0} 已注册，尚未上线",
+        FactKind::Deregistered => "{0} 已不再注册",
+        FactKind::SightLost => "监控与 {0} 的会话连接已断开",
+        FactKind::SightBack => "监控已重新看到 {0}",
+        FactKind::NoLongerWatched => "已不再监控",
+        FactKind::Opened => "发现故障",
+        FactKind::Reopened => "在保持时间内再次出现（第 {0} 次）",
+        FactKind::ContinuesAs => "再次出现并持续，转为 {0}",
+        FactKind::Resolved => "已恢复",
+        FactKind::WentUnknown => "目前无法观察",
+        FactKind::SeenAgain => "恢复观察，故障仍在",
+        FactKind::Acknowledged => "已确认",
+        FactKind::Closed => "已关闭",
+        FactKind::Delivered => "{0} 已接收 {1} 通知（第 {2} 次发送）",
+        FactKind::DeliveryFailed => "{0}：{1} 通知发送失败，将重试：{2}",
+        FactKind::DeliveryRefused => "{0} 永久拒绝了 {1} 通知：{2}",
+        FactKind::DeliveryExpired => "{0}：{1} 通知已过有效期",
+    }
+}
+
+pub(super) fn summary(rule: &str) -> &'static str {
+    match rule {
+        "ZkServerUnreachable" => "{0} 的 ZooKeeper 服务器 {1} 无应答",
+        "ZkServerNotServing" => "{0} 的 ZooKeeper 服务器 {1} 有应答但不提供服务",
+        "NodeDown" => "节点 {1} 已宕机（{0}）",
+        "NodeViewLost" => "监控无法看到 {0} 中注册的节点",
+        _ => "{2}：{1}（{0}）",
+    }
+}
+
+pub(super) fn word(word: Word) -> &'static str {
+    match word {
+        Word::Severity => "级别",
+        Word::Ensemble => "集群",
+        Word::Server => "服务器",
+        Word::Node => "节点",
+        Word::Since => "首次发现",
+        Word::Until => "恢复时间",
+        Word::Incident => "故障编号",
+        Word::Page => "页面",
+        Word::Evidence => "依据",
+        Word::Truncated => "（内容已截断，完整内容见页面）",
+        Word::TestSummary => "通道 {0} 的测试消息：一切正常",
+        Word::TestDelivered => "已送达：接收方已接受该消息",
+        Word::TestRefused => "被永久拒绝：{0}",
+        Word::TestRetry => "未送达，正式通知将会重试：{0}",
+        Word::NotWhitelisted => {
+            "{0} 不允许四字命令 {1}；请在其 zoo.cfg 中设置：4lw.commands.whitelist=srvr,mntr,ruok"
+        }
+        Word::OldWatches => {
+            "{0} 的服务器不支持持久监视（ZooKeeper 3.6 之前）：改用一次性监视跟踪节点"
+        }
+        Word::NotOpen => "该故障已结束，无需确认",
+        Word::StillFiring => "故障仍在：请先确认；恢复后方可关闭",
+    }
+}

@@ -1,0 +1,87 @@
+//! English.
+
+use wk_alert::FactKind;
+
+use super::Word;
+
+pub(super) fn fact(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::ProbeFailed => "{0} gives no answer: {1}",
+        FactKind::NotServing => "{0} answers but does not serve: {1}",
+        FactKind::LastServed => "it last served at {0:time}",
+        FactKind::Serves => "{0} serves, as {1}",
+        FactKind::AliveGone => "{0}/alive is gone; session {1} held it",
+        FactKind::SessionExpired => "the server let session {0} expire: its client fell silent",
+        FactKind::SessionClosed => "the client closed its session {0}",
+        FactKind::AliveDeleted => "session {0} did not end: alive itself was deleted",
+        FactKind::CannotTell => {
+            "whether session {0} expired or was closed cannot be told from outside; no state=leaving was written"
+        }
+        FactKind::SaidLeaving => "{0} said state=leaving",
+        FactKind::FoundDead => "{0} had been alive before the monitor first looked, and is not now",
+        FactKind::DiedUnseen => {
+            "{0} was up since {1:time} when last seen; the monitor was away when it went"
+        }
+        FactKind::AliveForged => {
+            "{0}/alive is held by the monitor's own session {1}: refused, it proves no life"
+        }
+        FactKind::AliveNotEphemeral => "{0}/alive is not ephemeral: refused, it proves no life",
+        FactKind::AliveBack => "{0}/alive is there, held by session {1}",
+        FactKind::Registered => "{0} is registered and has not been alive yet",
+        FactKind::Deregistered => "{0} is not registered any more",
+        FactKind::SightLost => "the monitor's own session with {0} has lost its connection",
+        FactKind::SightBack => "the monitor sees {0} again",
+        FactKind::NoLongerWatched => "it is not watched any more",
+        FactKind::Opened => "found",
+        FactKind::Reopened => "came back within the hold time (time {0})",
+        FactKind::ContinuesAs => "came back and stayed; goes on as {0}",
+        FactKind::Resolved => "resolved",
+        FactKind::WentUnknown => "cannot be seen at present",
+        FactKind::SeenAgain => "can be seen again and is still there",
+        FactKind::Acknowledged => "acknowledged",
+        FactKind::Closed => "closed",
+        FactKind::Delivered => "{0} confirmed the {1} notification (attempt {2})",
+        FactKind::DeliveryFailed => "{0}: the {1} notification failed and will be repeated: {2}",
+        FactKind::DeliveryRefused => "{0} refused the {1} notification for good: {2}",
+        FactKind::DeliveryExpired => "{0}: the {1} notification got too old",
+    }
+}
+
+pub(super) fn summary(rule: &str) -> &'static str {
+    match rule {
+        "ZkServerUnreachable" => "ZooKeeper server {1} of {0} does not answer",
+        "ZkServerNotServing" => "ZooKeeper server {1} of {0} answers but does not serve",
+        "NodeDown" => "Node {1} is down ({0})",
+        "NodeViewLost" => "The monitor cannot see the nodes of {0}",
+        _ => "{2}: {1} ({0})",
+    }
+}
+
+pub(super) fn word(word: Word) -> &'static str {
+    match word {
+        Word::Severity => "Severity",
+        Word::Ensemble => "Ensemble",
+        Word::Server => "Server",
+        Word::Node => "Node",
+        Word::Since => "First seen",
+        Word::Until => "Resolved",
+        Word::Incident => "Incident",
+        Word::Page => "Page",
+        Word::Evidence => "Evidence",
+        Word::Truncated => "(shortened; the page shows all)",
+        Word::TestSummary => "Test message of channel {0}: nothing is wrong",
+        Word::TestDelivered => "delivered: the receiver took the message",
+        Word::TestRefused => "refused for good: {0}",
+        Word::TestRetry => "not delivered; a notification would be sent again: {0}",
+        Word::NotWhitelisted => {
+            "{0} does not allow the four-letter word {1}; to see more, set in its zoo.cfg: 4lw.commands.whitelist=srvr,mntr,ruok"
+        }
+        Word::OldWatches => {
+            "the servers of {0} know no persistent watches (before ZooKeeper 3.6): nodes are followed by one-shot watches"
+        }
+        Word::NotOpen => "the incident is over: there is nothing to acknowledge",
+        Word::StillFiring => {
+            "the fault is still there: acknowledge it instead; it closes once it is resolved"
+        }
+    }
+}
