@@ -116,7 +116,7 @@ impl ServerSpec {
             Flavor::Watchkeeper(binary) => ("watchkeeper server", self.watchkeeper(binary, &cfg)),
         };
         let process = Process::start(name, &mut command, &self.dir.join("log"))?;
-        Ok(Server { process, client, admin, metrics })
+        Ok(Server { dir: self.dir.clone(), process, client, admin, metrics })
     }
 
     fn zoo_cfg(&self, [client, admin, metrics]: [u16; 3]) -> String {
@@ -170,6 +170,8 @@ impl ServerSpec {
 /// A running server; killed, with its whole process group, when dropped.
 #[derive(Debug)]
 pub struct Server {
+    /// The folder with zoo.cfg, log and `data`.
+    pub dir: PathBuf,
     /// The process.
     pub process: Process,
     /// The client port on 127.0.0.1.

@@ -18,6 +18,8 @@ mod crash;
 mod curator;
 mod harness;
 mod kazoo;
+mod keys;
+mod raw;
 mod script;
 mod words;
 mod zkcli;

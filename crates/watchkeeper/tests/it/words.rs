@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use wk_peers::wire::{Received, Wire};
 use wk_peers::{Flavor, Server};
-use wk_proto::client::connect::ConnectRequest;
-use wk_proto::client::request::{CreateMode, CreateRequest, Request, RequestHeader};
-use wk_proto::{AclList, OpCode, SessionId, Xid, Zxid};
+use wk_proto::OpCode;
+use wk_proto::client::request::{CreateMode, Request};
 
 use crate::harness::{Running, control, start, subject, subject_spec};
+use crate::raw::Session;
 
 /// `mntr` keys of Apache's that have no meaning outside a JVM or without Netty.
 const MNTR_ABSENT: &[&str] = &["jvm_pause_time_ms", "netty_queued_buffer_capacity"];
@@ -171,49 +170,17 @@ fn both() -> (Running, Running) {
 }
 
 /// Two sessions: the first makes znodes, the second watches.
-fn populate(server: &Server) -> Vec<Wire> {
-    let mut first = connect(server);
-    let create = |path, mode: CreateMode| {
-        let (data, acl) = (Some(&b"12345"[..]), AclList::open());
-        Request::Create(
-            OpCode::Create,
-            CreateRequest { path, data, acl, flags: mode.flags(), ttl: 0 },
-        )
-    };
-    ask(&mut first, &create("/a", CreateMode::Persistent));
-    ask(&mut first, &create("/a/b", CreateMode::Persistent));
-    ask(&mut first, &create("/eph", CreateMode::Ephemeral));
-    let mut second = connect(server);
+fn populate(server: &Server) -> [Session; 2] {
+    let mut first = Session::open(server, 30_000);
+    first.create("/a", b"12345", CreateMode::Persistent);
+    first.create("/a/b", b"12345", CreateMode::Persistent);
+    first.create("/eph", b"12345", CreateMode::Ephemeral);
+    let mut second = Session::open(server, 30_000);
     for path in ["/a", "/eph", "/missing"] {
-        ask(&mut second, &Request::Read { op: OpCode::Exists, path, watch: true });
+        second.exists(path, true);
     }
-    ask(&mut second, &Request::Read { op: OpCode::GetChildren, path: "/a", watch: true });
-    vec![first, second]
-}
-
-fn connect(server: &Server) -> Wire {
-    let mut wire = Wire::connect(server.client).unwrap();
-    let mut frame = Vec::new();
-    ConnectRequest {
-        protocol_version: 0,
-        last_zxid_seen: Zxid(0),
-        timeout: 30_000,
-        session: SessionId::NONE,
-        password: [0; 16],
-        read_only: Some(false),
-    }
-    .encode(&mut frame);
-    wire.send(&frame).unwrap();
-    assert!(matches!(wire.receive().unwrap(), Received::Frame(_)));
-    wire
-}
-
-fn ask(wire: &mut Wire, request: &Request<'_>) {
-    let mut frame = Vec::new();
-    RequestHeader { xid: Xid(1), op: request.op().code() }.encode(&mut frame);
-    request.encode(&mut frame);
-    wire.send(&frame).unwrap();
-    assert!(matches!(wire.receive().unwrap(), Received::Frame(_)));
+    second.ask(&Request::Read { op: OpCode::GetChildren, path: "/a", watch: true });
+    [first, second]
 }
 
 fn mntr(server: &Server) -> BTreeMap<String, String> {
