@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::completion;
+use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
 
 /// The whole command line.
@@ -27,6 +28,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Server(server::Args),
     Get(get::Args),
     Set(set::Args),
     Create(create::Args),
@@ -82,6 +84,7 @@ fn is_host_list(text: &str) -> bool {
 /// Runs the chosen verb to its end.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Server(args) => server::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Create(args) => create::run(&args),

@@ -3,7 +3,9 @@
 mod cli;
 mod completion;
 mod exit;
+mod logging;
 mod print;
+mod server;
 mod shell;
 
 use std::process::ExitCode;

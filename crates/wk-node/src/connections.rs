@@ -145,7 +145,10 @@ impl Connection {
 impl ConnectionCounters {
     pub(crate) fn record(&mut self, op: Option<OpCode>, cxid: i32, zxid: Zxid, now: Mono) {
         self.last_op = op;
-        self.last_cxid = i64::from(cxid);
+        // The negative ones of pings and the like are no client's numbers (`ServerCnxn`, 3.9).
+        if cxid >= 0 {
+            self.last_cxid = i64::from(cxid);
+        }
         self.last_zxid = zxid;
         self.last_response = now;
     }

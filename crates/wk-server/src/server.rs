@@ -23,8 +23,8 @@ use tracing::info;
 use wk_node::{Node, NodeConfig, Now};
 use wk_proto::{SessionId, Zxid};
 use wk_store::{
-    Dirs, RecoverOptions, Recovered, SnapshotOptions, StoreError, TxnLog, TxnLogOptions, open_dirs,
-    recover,
+    Dirs, Disk, RecoverOptions, Recovered, SnapshotOptions, StoreError, TxnLog, TxnLogOptions,
+    open_dirs, recover,
 };
 use wk_tree::TreeOptions;
 use wk_tree::auth::AuthOptions;
@@ -156,7 +156,9 @@ impl Server {
         let disk = DiskThread::start(log, gather, move |report| to.post(Message::Disk(report)))?;
         let to = mailbox.clone();
         let options = snapshot_options(&config);
-        let directories = (dirs.snapshots.path(""), dirs.logs.path(""));
+        // Without the slash that the empty name leaves behind.
+        let directory = |disk: &dyn Disk| disk.path("").components().collect();
+        let directories = (directory(&*dirs.snapshots), directory(&*dirs.logs));
         let snapshots = SnapshotThread::start(dirs, options, move |report| {
             to.post(Message::Snapshot(report));
         })?;

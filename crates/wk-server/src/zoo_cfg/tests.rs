@@ -1,3 +1,5 @@
+//! Configuration: what is read, refused, warned of, and in which order sources win.
+
 use super::*;
 use std::io::Write as _;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Garbage before, in and after the handshake, and clients that fall silent.
+
 use crate::harness::{TestServer, handshake, is_closed, read_frame, until};
 use std::io::Write as _;
 use std::net::Shutdown;

@@ -1,3 +1,5 @@
+//! Limits on connections and on what a client that does not read may cost.
+
 use crate::harness::{TestServer, get, is_closed, request, until};
 use std::io::Write as _;
 use wk_server::{Server, StartError};

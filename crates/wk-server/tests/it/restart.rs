@@ -1,3 +1,5 @@
+//! What outlives a stop, and which data is refused.
+
 use crate::harness::{Client, TestServer, create, until};
 use std::path::Path;
 use wk_proto::client::CreateMode;

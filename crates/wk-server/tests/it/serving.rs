@@ -1,3 +1,5 @@
+//! Plain service: writes, pipelines, large requests, clients in the process, the end.
+
 use crate::harness::{Client, TestServer, create, get, read_frame, request};
 use std::io::Write as _;
 use wk_proto::client::{CreateMode, ReplyHeader, Request};

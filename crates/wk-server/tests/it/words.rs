@@ -1,3 +1,5 @@
+//! Four-letter words over sockets, against golden answers of Apache 3.9.5.
+
 use crate::harness::{TestServer, get};
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -121,6 +123,7 @@ fn numbers_move_with_what_clients_do() {
         assert!(value(key) > 0.0, "{key}");
     }
     let session = format!("{:x}", client.session.0);
+    assert!(server.word("conf").contains("/version-2\ndataDirSize="));
     assert_eq!(server.word("wchs"), "1 connections watching 1 paths\nTotal watches:1\n");
     assert_eq!(server.word("wchc"), format!("0x{session}\n\t/nope\n\n"));
     assert_eq!(server.word("wchp"), format!("/nope\n\t0x{session}\n\n"));
