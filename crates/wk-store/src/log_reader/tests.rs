@@ -1,3 +1,5 @@
+//! Reading a log file: cuts, flipped bits, zeros, blank files, long records.
+
 use super::*;
 use crate::mem_disk::MemDisk;
 use crate::testing::{append, log_on, read_logs};

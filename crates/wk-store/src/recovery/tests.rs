@@ -1,3 +1,5 @@
+//! Recovering: what is replayed, what is cut, what is refused and in which words.
+
 mod crash;
 mod history;
 

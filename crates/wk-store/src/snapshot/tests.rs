@@ -1,3 +1,5 @@
+//! Snapshot files: every shape, every flipped bit, every failing operation.
+
 use std::io::Read;
 
 use super::*;

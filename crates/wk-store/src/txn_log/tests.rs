@@ -1,3 +1,5 @@
+//! Writing the log: bytes, batches, growth, rolling, failures and healing.
+
 use super::*;
 use crate::frame::HEADER;
 use crate::mem_disk::{Fault, FaultKind, MemDisk};
