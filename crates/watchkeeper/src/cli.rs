@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::alarm::{incidents, notify, status};
 use crate::completion;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
@@ -38,6 +39,9 @@ enum Command {
     Stat(stat::Args),
     Watch(watch::Args),
     Member(member::Args),
+    Incidents(incidents::Args),
+    Status(status::Args),
+    Notify(notify::Args),
     Completion(completion::Args),
 }
 
@@ -93,6 +97,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stat(args) => stat::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Member(args) => member::run(&args),
+        Command::Incidents(args) => incidents::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Notify(args) => notify::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

@@ -1,3 +1,5 @@
+//! What the registry says about nodes, and what is made of it.
+
 use super::*;
 
 fn key(id: &str) -> NodeKey {

@@ -230,17 +230,7 @@ impl Engine {
                 self.judge(now, ensemble, node::Input::SessionEnded { session, closed });
             }
             Event::Answered { key, outcome } => {
-                match &outcome {
-                    Outcome::Confirmed => {
-                        info!(channel = key.channel, incident = %key.incident, "notification confirmed");
-                    }
-                    Outcome::Retry { error, .. } => {
-                        warn!(channel = key.channel, incident = %key.incident, err = error, "notification failed; it will be sent again");
-                    }
-                    Outcome::Refused { error } => {
-                        error!(channel = key.channel, incident = %key.incident, err = error, "notification refused");
-                    }
-                }
+                log_outcome(&key, &outcome);
                 self.ledger.answered(now, &key, outcome);
             }
         }
@@ -381,4 +371,17 @@ impl Engine {
 fn now(origin: Instant) -> Now {
     let nanos = u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Now { mono: Mono(nanos), wall: Wall(Timestamp::now().0) }
+}
+
+fn log_outcome(key: &EntryKey, outcome: &Outcome) {
+    let (channel, incident) = (&key.channel, &key.incident);
+    match outcome {
+        Outcome::Confirmed => info!(channel, %incident, "notification confirmed"),
+        Outcome::Retry { error: err, .. } => {
+            warn!(channel, %incident, err, "notification failed; it will be sent again");
+        }
+        Outcome::Refused { error: err } => {
+            error!(channel, %incident, err, "notification refused");
+        }
+    }
 }

@@ -39,7 +39,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// It was written by a later version.
-    #[error("{}: written by a later version (schema {found}; this one knows {SCHEMA})", path.display())]
+    #[error(
+        "{}: written by a later version (schema {found}; this one knows {SCHEMA})",
+        path.display()
+    )]
     Newer {
         /// The file.
         path: PathBuf,

@@ -1,3 +1,5 @@
+//! The life of an incident and of its notifications, step by step.
+
 use super::*;
 use crate::outbox::{EntryState, Outcome, Rate};
 

@@ -19,7 +19,8 @@ const DINGTALK: &str = "https://oapi.dingtalk.com";
 pub enum UrlError {
     /// Not a URL, or not one of ours.
     #[error(
-        "a notification URL starts with webhook+http://, webhook+https://, dingtalk://, smtp://, smtp+starttls:// or smtps://"
+        "a notification URL starts with webhook+http://, webhook+https://, dingtalk://, \
+         smtp://, smtp+starttls:// or smtps://"
     )]
     Scheme,
     /// The URL cannot be read.

@@ -1,3 +1,5 @@
+//! Notification URLs: what is read, what is refused, what is shown.
+
 use super::*;
 use crate::view::ChannelKind;
 

@@ -1,3 +1,5 @@
+//! The store: what is written comes back, and what cannot be read is refused.
+
 use std::collections::BTreeMap;
 
 use wk_alert::node::{Alive, NodeState};

@@ -15,7 +15,8 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::SessionClosed => "the client closed its session {0}",
         FactKind::AliveDeleted => "session {0} did not end: alive itself was deleted",
         FactKind::CannotTell => {
-            "whether session {0} expired or was closed cannot be told from outside; no state=leaving was written"
+            "whether session {0} expired or was closed cannot be told from outside; \
+             no state=leaving was written"
         }
         FactKind::SaidLeaving => "{0} said state=leaving",
         FactKind::FoundDead => "{0} had been alive before the monitor first looked, and is not now",
@@ -74,10 +75,12 @@ pub(super) fn word(word: Word) -> &'static str {
         Word::TestRefused => "refused for good: {0}",
         Word::TestRetry => "not delivered; a notification would be sent again: {0}",
         Word::NotWhitelisted => {
-            "{0} does not allow the four-letter word {1}; to see more, set in its zoo.cfg: 4lw.commands.whitelist=srvr,mntr,ruok"
+            "{0} does not allow the four-letter word {1}; to see more, set in its zoo.cfg: \
+             4lw.commands.whitelist=srvr,mntr,ruok"
         }
         Word::OldWatches => {
-            "the servers of {0} know no persistent watches (before ZooKeeper 3.6): nodes are followed by one-shot watches"
+            "the servers of {0} know no persistent watches (before ZooKeeper 3.6): \
+             nodes are followed by one-shot watches"
         }
         Word::NotOpen => "the incident is over: there is nothing to acknowledge",
         Word::StillFiring => {
