@@ -209,6 +209,13 @@ fn masked(text: &str, address: &str) -> Printed {
             }
         }
     }
+    // The identities of a connection are a set: `whoami` lists them in no order.
+    if let Some(at) = printed.answers.iter().position(|line| line == "Auth scheme: User") {
+        let rest = &mut printed.answers[at + 1..];
+        let is_identity = |line: &String| line.starts_with("ip: ") || line.starts_with("digest: ");
+        let end = rest.iter().position(|line| !is_identity(line)).unwrap_or(rest.len());
+        rest[..end].sort();
+    }
     printed
 }
 

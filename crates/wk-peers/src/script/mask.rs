@@ -34,15 +34,28 @@ impl Mask {
     /// Hides times, ids and passwords in `bytes`.
     pub fn hide(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
-        let mut at = 0;
-        while at < out.len() {
-            at += self.hide_at(&mut out[at..]).max(1);
+        let mut hidden = vec![false; out.len()];
+        // Ids first, anywhere: one may hold the milliseconds of its making, which are no time.
+        for at in 0..out.len() {
+            let len = self.hide_session(&mut out[at..]);
+            hidden[at..at + len].fill(true);
+        }
+        for at in 0..out.len() {
+            if hidden[at..].iter().take(8).any(|hidden| *hidden) {
+                continue;
+            }
+            if let Some((head, _)) = out[at..].split_first_chunk_mut::<8>()
+                && (self.times.0..=self.times.1).contains(&i64::from_be_bytes(*head))
+            {
+                *head = TIME.to_be_bytes();
+                hidden[at..at + 8].fill(true);
+            }
         }
         out
     }
 
-    /// Hides what begins at the front of `bytes`; gives its length.
-    fn hide_at(&self, bytes: &mut [u8]) -> usize {
+    /// Hides the id or password that begins at the front of `bytes`; gives its length.
+    fn hide_session(&self, bytes: &mut [u8]) -> usize {
         let mut number = SESSION;
         let mut seen: Vec<SessionId> = Vec::new();
         for (session, password) in &self.sessions {
@@ -60,13 +73,6 @@ impl Mask {
                 return 8;
             }
             number += 1;
-        }
-        if let Some((head, _)) = bytes.split_first_chunk_mut::<8>() {
-            let value = i64::from_be_bytes(*head);
-            if (self.times.0..=self.times.1).contains(&value) {
-                *head = TIME.to_be_bytes();
-                return 8;
-            }
         }
         0
     }
@@ -92,6 +98,19 @@ pub fn wall_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_holds_a_time_stays_an_id() {
+        let session = SessionId(0x0100_01d1_a94a_2000);
+        let transcript = Transcript { exchanges: Vec::new(), sessions: vec![(session, [9; 16])] };
+        let now = session.0 & 0xffff_ffff_ffff;
+        let mask = Mask::new(&transcript, now, now);
+        let mut bytes = vec![0; 4];
+        bytes.extend(session.0.to_be_bytes());
+        let mut want = vec![0; 4];
+        want.extend(SESSION.to_be_bytes());
+        assert_eq!(mask.hide(&bytes), want);
+    }
 
     #[test]
     fn only_values_of_this_run_are_hidden() {

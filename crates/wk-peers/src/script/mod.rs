@@ -109,13 +109,15 @@ impl Exchange {
     /// The same with lists of names sorted: their order is nobody's promise.
     #[must_use]
     pub fn with_names_sorted(mut self) -> Self {
-        let op = RequestHeader::decode(&mut Reader::new(&self.sent)).ok();
-        let lists = [OpCode::GetChildren, OpCode::GetChildren2, OpCode::GetEphemerals];
-        if let (true, Some(reply)) = (
-            op.and_then(|header| OpCode::from_code(header.op))
-                .is_some_and(|op| lists.contains(&op)),
-            self.received.last_mut(),
-        ) && let Some(sorted) = sort_names(reply)
+        let header = RequestHeader::decode(&mut Reader::new(&self.sent)).ok();
+        // An entry of whoAmI is a pair of strings.
+        let strings_each = match header.and_then(|header| OpCode::from_code(header.op)) {
+            Some(OpCode::GetChildren | OpCode::GetChildren2 | OpCode::GetEphemerals) => 1,
+            Some(OpCode::WhoAmI) => 2,
+            _ => return self,
+        };
+        if let Some(reply) = self.received.last_mut()
+            && let Some(sorted) = sort_entries(reply, strings_each)
         {
             *reply = sorted;
         }
@@ -123,15 +125,26 @@ impl Exchange {
     }
 }
 
-/// A reply that begins with a list of names, with the list sorted.
-fn sort_names(reply: &[u8]) -> Option<Vec<u8>> {
+/// A reply that begins with a list of entries, with the list sorted.
+fn sort_entries(reply: &[u8], strings_each: usize) -> Option<Vec<u8>> {
     let mut reader = Reader::new(reply);
     let header = ReplyHeader::decode(&mut reader).ok()?;
-    let mut names = reader.strings().ok()?;
-    names.sort_unstable();
+    let count = reader.count(4).ok()??;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        let mut entry = Vec::new();
+        for _ in 0..strings_each {
+            entry.push(reader.string().ok()?);
+        }
+        entries.push(entry);
+    }
+    entries.sort_unstable();
     let mut out = Vec::new();
     header.encode(&mut out);
-    out.put_strings(&names);
+    out.put_len(count);
+    for name in entries.iter().flatten() {
+        out.put_string(name);
+    }
     out.put_bytes(reader.rest());
     Some(out)
 }
