@@ -29,6 +29,8 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "zkcli", title: "Apache zkCli", needs: &[Peer::ZooKeeper] },
     Group { module: "kazoo", title: "kazoo 2.11.0", needs: &[Peer::Python] },
     Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },
+    Group { module: "shell", title: "our verbs at Apache", needs: &[Peer::ZooKeeper] },
+    Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
 ];
 

@@ -10,6 +10,7 @@ use super::connection::{self, ConnectionArgs, ServerArg, explain};
 use super::output::{self, Format, OutputArg, PathJson};
 use super::text;
 use super::watch::{EventJson, EventName};
+use crate::exit::Code;
 use crate::print;
 
 /// Lists of children asked for ahead of the one being printed.
@@ -55,8 +56,12 @@ async fn ls(args: &Args) -> anyhow::Result<ExitCode> {
     let path = &args.path;
     let mut printer = Printer::new(args);
     if args.recursive {
-        walk(&client, path, |path, stat| printer.add(path, path, stat)).await?;
+        let hidden = walk(&client, path, |path, stat| printer.add(path, path, stat)).await?;
         printer.finish()?;
+        if hidden > 0 {
+            connection::close(&client).await;
+            return Err(Code::Partly.of(anyhow::anyhow!("ls {path}: {hidden} znodes not readable")));
+        }
     } else if args.watch {
         return follow(args, &client, printer).await;
     } else {
@@ -121,12 +126,14 @@ struct Level {
 
 /// Visits a znode and all below it, parents first, children by name. The lists of siblings are
 /// asked for ahead, so that a wide tree costs bandwidth and not round trips. What is deleted on
-/// the way is left out.
+/// the way is left out. A znode whose ACL hides its children is visited without a stat; returned
+/// is how many of these there were.
 pub(crate) async fn walk(
     client: &Client,
     root: &str,
     mut visit: impl FnMut(&str, Option<&Stat>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
+    let mut hidden = 0;
     let ask = |path: String| {
         let (client, asked) = (client.clone(), path.clone());
         (path, tokio::spawn(async move { client.children_stat(&asked).await }))
@@ -148,6 +155,12 @@ pub(crate) async fn walk(
         let (mut names, stat) = match asked.await? {
             Ok(found) => found,
             Err(Error::Server(ErrorCode::NoNode)) if path != root => continue,
+            Err(Error::Server(ErrorCode::NoAuth)) if path != root => {
+                hidden += 1;
+                print::note(&format!("{path}: the ACL does not let us look below it"));
+                visit(&path, None)?;
+                continue;
+            }
             Err(error) => return Err(explain(error).context(format!("ls {path}"))),
         };
         visit(&path, Some(&stat))?;
@@ -155,7 +168,7 @@ pub(crate) async fn walk(
         let below: Vec<String> = names.iter().map(|name| join(&path, name)).collect();
         levels.push(Level { asked: VecDeque::new(), later: below.into_iter() });
     }
-    Ok(())
+    Ok(hidden)
 }
 
 /// Prints the list, then what changes, until it is interrupted.

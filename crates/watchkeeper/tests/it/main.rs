@@ -20,6 +20,8 @@ mod harness;
 mod kazoo;
 mod keys;
 mod raw;
+mod rust_client;
 mod script;
+mod shell;
 mod words;
 mod zkcli;

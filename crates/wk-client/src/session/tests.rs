@@ -42,11 +42,19 @@ fn config(lease: Lease, resume: Resume) -> SessionConfig {
     }
 }
 
+fn history() -> impl Strategy<Value = Vec<Action>> {
+    prop::collection::vec(action(), 1..250)
+}
+
+fn settings() -> ProptestConfig {
+    ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(settings())]
 
     #[test]
-    fn prop_promises_hold_under_faults(actions in prop::collection::vec(action(), 1..250)) {
+    fn prop_promises_hold_under_faults(actions in history()) {
         let mut world = World::new(config(Lease::ServerDecides, Resume::NewSession));
         for action in &actions {
             world.act(action);
@@ -55,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_promises_hold_with_a_local_deadline(actions in prop::collection::vec(action(), 1..250)) {
+    fn prop_promises_hold_with_a_local_deadline(actions in history()) {
         let mut world = World::new(config(Lease::LocalDeadline, Resume::NewSession));
         for action in &actions {
             world.act(action);
@@ -64,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_a_client_that_stops_answers_everybody(actions in prop::collection::vec(action(), 1..250)) {
+    fn prop_a_client_that_stops_answers_everybody(actions in history()) {
         let mut world = World::new(config(Lease::ServerDecides, Resume::Stop));
         for action in &actions {
             world.act(action);
