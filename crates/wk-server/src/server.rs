@@ -126,13 +126,20 @@ impl Server {
     ///
     /// Blocks until it serves, which with much data takes a while.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
-        let config = Arc::new(config);
-        let clock = Clock::new();
-        let now = clock.now();
         let storage = &config.storage;
         let separate = storage.data_log_dir != storage.data_dir;
         let log_dir = separate.then_some(storage.data_log_dir.as_path());
         let dirs = open_dirs(&storage.data_dir, log_dir, storage.autocreate)?;
+        Self::start_on(config, dirs)
+    }
+
+    /// Like [`Server::start`], on directories that are open already: tests put a disk under it
+    /// that fails.
+    pub fn start_on(config: ServerConfig, dirs: Dirs) -> Result<ServerHandle, StartError> {
+        let config = Arc::new(config);
+        let clock = Clock::new();
+        let now = clock.now();
+        let storage = &config.storage;
         // Before the data is read, which may take long: a taken port is said at once.
         let mut listener = match config.client_addr {
             Some(addr) => Some(

@@ -29,7 +29,8 @@ impl Driver {
     /// The figures of `srvr`.
     pub(crate) fn server_stats(&self) -> ServerStats {
         let stats = self.node.stats();
-        let size = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        // Apache does not count the length that leads a frame.
+        let size = |frame: usize| i64::try_from(frame.saturating_sub(4)).unwrap_or(i64::MAX);
         let (data_dir, log_dir) = &self.directories;
         ServerStats {
             version: VERSION.to_owned(),

@@ -7,6 +7,7 @@
 
 mod build;
 mod config;
+mod docs;
 mod key;
 mod properties;
 mod table;
@@ -15,6 +16,7 @@ mod values;
 pub use config::{
     AdminConfig, Limits, MetricsProvider, ServerConfig, StorageConfig, TreeConfig, WordList,
 };
+pub use docs::markdown;
 pub use key::{Effect, Key, Kind, Place};
 pub use table::TABLE;
 

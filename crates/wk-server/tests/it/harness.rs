@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wk_proto::client::{
@@ -12,6 +13,8 @@ use wk_proto::client::{
 use wk_proto::{AclList, OpCode, Reader, SessionId, Xid, Zxid};
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{ExitReason, Server, ServerHandle};
+use wk_store::Dirs;
+use wk_store::mem_disk::MemDisk;
 
 /// Longer than anything on a busy machine; only a test that fails waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,7 +44,18 @@ impl TestServer {
         config.limits.client_cnxns_max = 0;
         config.storage.pre_alloc_bytes = 64 << 10;
         change(&mut config);
-        let handle = Server::start(config).unwrap();
+        Self::over(Server::start(config).unwrap())
+    }
+
+    /// A server on a disk that can be made to fail.
+    pub(crate) fn start_on(disk: &MemDisk) -> Self {
+        let mut config = ServerConfig::for_directory(Path::new("/"));
+        config.client_addr = Some("127.0.0.1:0".parse().unwrap());
+        config.storage.pre_alloc_bytes = 0;
+        Self::over(Server::start_on(config, Dirs::same(Arc::new(disk.clone()))).unwrap())
+    }
+
+    fn over(handle: ServerHandle) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { handle, runtime, dir: None }
     }
@@ -127,6 +141,11 @@ pub(crate) fn handshake(session: SessionId, password: [u8; 16]) -> Vec<u8> {
         read_only: Some(false),
     };
     framed(|bytes| request.encode(bytes))
+}
+
+/// The handshake of a client that has no session yet.
+pub(crate) fn handshake_of_nobody() -> Vec<u8> {
+    handshake(SessionId::NONE, [0; 16])
 }
 
 /// A frame around what `write` writes.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod bad_input;
+mod disk_failure;
 mod harness;
 mod limits;
 mod restart;
