@@ -147,8 +147,8 @@ fn servers(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
                 th scope="col" { (lang.of("Role", "角色")) }
                 th.num scope="col" { (lang.of("Latency", "延迟")) }
                 th.num scope="col" { (lang.of("Connections", "连接数")) }
-                th.num scope="col" { (lang.of("Znodes", "节点数")) }
-                th.num scope="col" { (lang.of("Watches", "监视数")) }
+                th.num scope="col" { (lang.of("Znodes", "znode 数")) }
+                th.num scope="col" { (lang.of("Watches", "watch 数")) }
             } }
             tbody {
                 @for server in sorted(&ensemble.servers, worst_first) { (server_row(ctx, server)) }
@@ -159,7 +159,6 @@ fn servers(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
 
 fn server_row(ctx: &Context<'_>, server: &Server) -> Markup {
     let lang = ctx.lang;
-    let count = |value: Option<u64>| value.map_or("–".to_owned(), grouped);
     let tone = match server.state {
         ServerState::Up => "ok",
         ServerState::Unknown => "unknown",
@@ -182,22 +181,30 @@ fn server_row(ctx: &Context<'_>, server: &Server) -> Markup {
                     @if let Some(error) = &server.last_error { span.why { (error) } }
                 }
             }
-            td data-label=(lang.of("Role", "角色")) { (server.mode.as_deref().unwrap_or("–")) }
-            td.num data-label=(lang.of("Latency", "延迟")) {
-                (server.latency.map_or("–".to_owned(), |latency| short_seconds(latency.avg)))
-            }
-            td.num data-label=(lang.of("Connections", "连接数")) { (count(server.connections)) }
-            td.num data-label=(lang.of("Znodes", "节点数")) { (count(server.znodes)) }
-            td.num data-label=(lang.of("Watches", "监视数")) { (count(server.watches)) }
+            (figure(lang.of("Role", "角色"), "", server.mode.clone()))
+            @for (label, value) in [
+                (lang.of("Latency", "延迟"), server.latency.map(|l| short_seconds(l.avg))),
+                (lang.of("Connections", "连接数"), server.connections.map(grouped)),
+                (lang.of("Znodes", "znode 数"), server.znodes.map(grouped)),
+                (lang.of("Watches", "watch 数"), server.watches.map(grouped)),
+            ] { (figure(label, "num", value)) }
         }
     }
+}
+
+/// A cell of the table; without a value it is left out on a phone.
+fn figure(label: &str, class: &str, value: Option<String>) -> Markup {
+    let none = if value.is_some() { "" } else { " none" };
+    html! { td class={ (class) (none) } data-label=(label) { (value.as_deref().unwrap_or("–")) } }
 }
 
 fn nodes(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
     let lang = ctx.lang;
     html! {
-        h3 { (lang.of("Nodes", "节点")) }
-        @if ensemble.nodes.is_empty() {
+        @if !ensemble.nodes.is_empty() || ensemble.sight.clear {
+            h3 { (lang.of("Nodes", "节点")) }
+        }
+        @if ensemble.nodes.is_empty() && ensemble.sight.clear {
             div.empty {
                 p { (lang.of(
                     "Nothing is registered under /nodes yet. Register a first node:",
@@ -273,8 +280,7 @@ fn counts(lang: Lang, group: &Group) -> String {
 fn node_item(ctx: &Context<'_>, node: &Node) -> Markup {
     let lang = ctx.lang;
     let inner = html! {
-        span.shape aria-hidden="true" {}
-        span.id { (node.id) }
+        span.name { span.shape aria-hidden="true" {} span.id { (node.id) } }
         span.quiet { (lang.node(node.state)) " " (ctx.since(node.since)) }
         @if matches!(node.state, NodeState::Down | NodeState::Unknown) {
             @if let Some(why) = node.evidence.first() { span.why { (why) } }

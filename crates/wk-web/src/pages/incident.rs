@@ -33,24 +33,22 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
         p.crumb { a href="/" { "← " (lang.of("Fleet", "总览")) } }
         (head(ctx, incident))
         div.columns {
-            div {
-                (evidence(lang, incident))
-                (location(ctx, incident, node))
-                (next_steps(lang, incident, ensemble, node))
-            }
-            div {
-                (actions(ctx, incident))
+            div.side {
                 @match full {
-                    Some(full) => {
-                        (told(ctx, full, fleet.channels.is_empty()))
-                        (time_line(ctx, full))
-                    },
+                    Some(full) => (told(ctx, full, fleet.channels.is_empty())),
                     None => p.note { (lang.of(
                         "The monitor's store cannot be read now: who was told and the time line \
                          are missing here.",
                         "目前无法读取监控存储：此处缺少通知记录和时间线。",
                     )) },
                 }
+                (actions(ctx, incident))
+            }
+            div {
+                (evidence(lang, incident))
+                (next_steps(lang, incident, ensemble, node))
+                (location(ctx, incident, node))
+                @if let Some(full) = full { (time_line(ctx, full)) }
             }
         }
     };
