@@ -8,6 +8,7 @@ mod logging;
 mod print;
 mod server;
 mod shell;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use wk_server::zoo_cfg::{self, ConfigError, Severity, Sources, Verdict};
+use wk_server::zoo_cfg::{self, ConfigError, ServerConfig, Severity, Sources, Verdict};
 use wk_server::{ExitReason, Server, ServerHandle};
+use wk_web::admin::BoundPages;
 
 use crate::exit::coded;
 use crate::logging::LogArgs;
 use crate::print;
+use crate::signals::Signals;
 
 /// Run a coordination server from a zoo.cfg
 #[derive(Debug, clap::Args)]
@@ -65,9 +66,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let config = verdict.config.map_err(refused)?;
-    let handle = Server::start(config).map_err(|err| coded(err.exit_code(), err.into()))?;
+    // The server has threads of its own: pages and signals need only this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let reason = runtime.block_on(serve(&handle))?;
+    let reason = runtime.block_on(serve(config))?;
     if reason == ExitReason::Shutdown {
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,18 +81,34 @@ fn refused(err: ConfigError) -> anyhow::Error {
     coded(code, anyhow::Error::new(err).context("configuration refused"))
 }
 
-async fn serve(handle: &ServerHandle) -> anyhow::Result<ExitReason> {
-    let listen = |kind| signal(kind).context("listen for signals");
-    let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    // Log rotation of old habits must not end the server.
-    let mut hangup = listen(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => handle.shutdown(),
-            _ = interrupt.recv() => handle.shutdown(),
-            _ = hangup.recv() => info!("SIGHUP ignored: there is nothing to read again"),
-            reason = handle.wait() => return Ok(reason),
+async fn serve(config: ServerConfig) -> anyhow::Result<ExitReason> {
+    let signals = Signals::new()?;
+    // As Apache does: a taken port of a page stops the start before any data is touched.
+    let pages = BoundPages::bind(&config).await;
+    let pages = pages.map_err(|err| coded(err.exit_code(), err.into()))?;
+    let server = tokio::task::spawn_blocking(|| Server::start(config))
+        .await
+        .context("start the server")?
+        .map_err(|err| coded(err.exit_code(), err.into()))?;
+    let pages = pages.serve(&server);
+    let reason = until_the_end(&server, signals).await;
+    pages.stop().await;
+    Ok(reason)
+}
+
+/// Lets the server run until it ends by itself or a signal asks for it; a second signal does not
+/// wait for what is still on its way.
+async fn until_the_end(server: &ServerHandle, mut signals: Signals) -> ExitReason {
+    tokio::select! {
+        reason = server.wait() => return reason,
+        name = signals.end() => info!(signal = name, "stopping"),
+    }
+    server.shutdown();
+    tokio::select! {
+        reason = server.wait() => reason,
+        name = signals.end() => {
+            warn!(signal = name, "stopped at once");
+            ExitReason::Shutdown
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Everything is rendered from what the handles of monitor and server give; nothing is decided
 //! here. Reading order: [`web`] (the listener of `up` and its routes), `guard` (who is answered),
-//! `pages`, `api`, `metrics` (three pages for Prometheus).
+//! `pages`, `api`, `metrics` (three pages for Prometheus), [`admin`] (the AdminServer and the
+//! metrics page of `server`).
 
+pub mod admin;
 pub mod web;
 
 mod api;

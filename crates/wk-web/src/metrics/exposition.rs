@@ -67,7 +67,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn escaped(text: &str, quotes: bool) -> String {
+pub(crate) fn escaped(text: &str, quotes: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

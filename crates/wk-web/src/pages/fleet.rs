@@ -181,21 +181,21 @@ fn server_row(ctx: &Context<'_>, server: &Server) -> Markup {
                     @if let Some(error) = &server.last_error { span.why { (error) } }
                 }
             }
-            (figure(lang.of("Role", "角色"), "", server.mode.clone()))
+            (figure(lang.of("Role", "角色"), "", server.mode.as_deref()))
             @for (label, value) in [
                 (lang.of("Latency", "延迟"), server.latency.map(|l| short_seconds(l.avg))),
                 (lang.of("Connections", "连接数"), server.connections.map(grouped)),
                 (lang.of("Znodes", "znode 数"), server.znodes.map(grouped)),
                 (lang.of("Watches", "watch 数"), server.watches.map(grouped)),
-            ] { (figure(label, "num", value)) }
+            ] { (figure(label, "num", value.as_deref())) }
         }
     }
 }
 
 /// A cell of the table; without a value it is left out on a phone.
-fn figure(label: &str, class: &str, value: Option<String>) -> Markup {
+fn figure(label: &str, class: &str, value: Option<&str>) -> Markup {
     let none = if value.is_some() { "" } else { " none" };
-    html! { td class={ (class) (none) } data-label=(label) { (value.as_deref().unwrap_or("–")) } }
+    html! { td class={ (class) (none) } data-label=(label) { (value.unwrap_or("–")) } }
 }
 
 fn nodes(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
