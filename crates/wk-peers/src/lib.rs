@@ -5,12 +5,13 @@
 //! is installed system-wide except missing tools (a JDK, Maven, ...) where that is allowed.
 //! Reading order: [`cache`] (where, stamps, locks), [`fetch`] (what and from where), [`process`]
 //! (a child that never outlives its owner), [`server`] (an Apache or Watchkeeper server with a
-//! zoo.cfg on free ports), [`java`] (zkCli and other Java programs), [`wait`] (polling, ports).
+//! zoo.cfg on free ports), [`receivers`] (of notifications), [`java`] (zkCli and other Java programs), [`wait`] (polling, ports).
 
 pub mod cache;
 pub mod fetch;
 pub mod java;
 pub mod process;
+pub mod receivers;
 pub mod script;
 pub mod server;
 pub mod tools;
