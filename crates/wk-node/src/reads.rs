@@ -38,8 +38,22 @@ impl Node {
                 self.answer_header(now, asked, result, out);
             }
             Ok(request) => self.read_tree(now, asked, &request, out),
-            Err(_) => self.answer_header(now, asked, Err(ErrorCode::MarshallingError), out),
+            Err(_) => self.answer_undecodable(now, asked, out),
         }
+    }
+
+    /// An error. A multiRead's has a record all the same, without results, as Apache's has.
+    fn answer_undecodable(&mut self, now: Now, asked: Asked, out: &mut Out) {
+        let zxid = self.tree.last_zxid();
+        let Some(connection) = self.connections.get_mut(&asked.conn) else { return };
+        let mut replies = Replies { now: now.mono, stats: &mut self.stats, out };
+        replies.stats.bad_requests += 1;
+        let result = Err(ErrorCode::MarshallingError.code());
+        replies.send(connection, asked, zxid, result, |bytes| {
+            if asked.op == Some(OpCode::MultiRead) {
+                response::encode_multi_end(bytes);
+            }
+        });
     }
 
     /// Answers what the tree or the connection itself knows.

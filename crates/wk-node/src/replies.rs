@@ -27,7 +27,7 @@ pub(crate) struct Replies<'a> {
 }
 
 impl Replies<'_> {
-    /// Sends a reply and counts it. `body` is written only where there is no error.
+    /// Sends a reply and counts it. `body` writes what follows the header.
     pub(crate) fn send(
         &mut self,
         connection: &mut Connection,
@@ -40,9 +40,7 @@ impl Replies<'_> {
         let start = self.out.bytes.len();
         self.out.send(asked.conn, |bytes| {
             ReplyHeader { xid: asked.xid, zxid, err }.encode(bytes);
-            if err == 0 {
-                body(bytes);
-            }
+            body(bytes);
         });
         self.stats.record_response(self.out.bytes.len() - start);
         self.count(connection, asked, zxid);

@@ -23,9 +23,14 @@ impl Node {
             // Credentials count from the moment they come: outside of the order of requests.
             Some(OpCode::Auth) => return self.authenticate(asked, &mut reader, out),
             Some(op) if op.is_write() && op != OpCode::Check && op != OpCode::CreateSession => {
-                let request = Request::decode(op, &mut reader);
-                let request = request.as_ref().map_err(|_| ErrorCode::MarshallingError);
-                self.write(now, asked, request, out);
+                match Request::decode(op, &mut reader) {
+                    Ok(request) => self.write(now, asked, Ok(&request), out),
+                    // Only an undecodable multi has become a txn when Apache finds that out.
+                    Err(_) if op == OpCode::Multi => {
+                        self.write(now, asked, Err(ErrorCode::MarshallingError), out);
+                    }
+                    Err(_) => self.read_in_turn(now, asked, frame, out),
+                }
             }
             _ => self.read_in_turn(now, asked, frame, out),
         }

@@ -184,7 +184,9 @@ impl Node {
         };
         let op = asked.op;
         replies.send(connection, asked, pending.zxid, result, |bytes| {
-            encode_result(op, applied, txn, bytes);
+            if result.is_ok() {
+                encode_result(op, applied, txn, bytes);
+            }
         });
         if op == Some(OpCode::CloseSession) {
             return self.close(asked.conn, CloseReason::SessionClosed, out);

@@ -126,10 +126,15 @@ fn an_undecodable_body_is_an_error_and_the_connection_stays() {
     rig.raw(conn, 1, OpCode::GetData.code(), &[0, 0]);
     assert_eq!(rig.got(conn), [Got::Reply(1, 1, -5)]);
     rig.raw(conn, 2, OpCode::Create.code(), &[0, 0]);
+    assert_eq!(rig.got(conn), [Got::Reply(2, 1, -5)], "no txn, as in Apache");
+    rig.raw(conn, 3, OpCode::Multi.code(), &[0, 0]);
     rig.sync();
-    assert_eq!(rig.got(conn), [Got::Reply(2, 2, -5)], "a write's error is a txn");
-    rig.exists(conn, 3, "/", false);
-    assert_eq!(rig.got(conn), [Got::Reply(3, 2, 0)]);
+    assert_eq!(rig.got(conn), [Got::Reply(3, 2, -5)], "a multi's error is a txn");
+    rig.raw(conn, 4, OpCode::MultiRead.code(), &[0, 0]);
+    let frames = rig.sent.remove(&conn).unwrap();
+    assert_eq!(frames[0][16..], [0xff, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0xff, 0xff]);
+    rig.exists(conn, 5, "/", false);
+    assert_eq!(rig.got(conn), [Got::Reply(5, 2, 0)]);
     rig.step(Input::Frame { conn, frame: &[1, 2, 3] });
     assert_eq!(rig.closed.get(&conn), Some(&CloseReason::Garbage));
 }
