@@ -81,6 +81,19 @@ impl Latency {
         self.max
     }
 
+    /// What came after `earlier`, an older state of this one that was not reset since. The
+    /// extremes stay those of all.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut rest = self.clone();
+        rest.count = rest.count.saturating_sub(earlier.count);
+        rest.sum = rest.sum.saturating_sub(earlier.sum);
+        for (slot, old) in rest.buckets.iter_mut().zip(earlier.buckets.iter()) {
+            *slot = slot.saturating_sub(*old);
+        }
+        rest
+    }
+
     /// The latency that the share `q` (0 to 1) of all do not exceed; zero if there is none.
     pub fn quantile(&self, q: f64) -> Duration {
         let total: u64 = self.buckets.iter().map(|n| u64::from(*n)).sum();
@@ -183,6 +196,18 @@ mod tests {
             assert!((want..want * 1.13).contains(&got), "{q}: {got}");
         }
         assert_eq!(Latency::default().quantile(0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn since_forgets_what_was_before() {
+        let mut latency = Latency::default();
+        latency.record(Duration::from_secs(1));
+        let before = latency.clone();
+        assert_eq!(latency.since(&before).quantile(0.5), Duration::ZERO);
+        latency.record(Duration::from_millis(1));
+        let rest = latency.since(&before);
+        assert_eq!((rest.count(), rest.sum()), (1, Duration::from_millis(1)));
+        assert!(rest.quantile(0.99) < Duration::from_millis(2));
     }
 
     #[test]

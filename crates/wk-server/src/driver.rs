@@ -21,6 +21,7 @@ use crate::snapshot_thread::{SnapshotJob, SnapshotReport, SnapshotThread};
 use crate::zoo_cfg::ServerConfig;
 use accept::Accepting;
 use connection::Slab;
+use gather::LatencyWindow;
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -145,6 +146,10 @@ pub(crate) struct Driver {
     slow_syncs: u64,
     /// Figures of the node when the registry last took them over.
     events_seen: [u64; 4],
+    /// The node's own counters at the last `srst`.
+    counted_before: [u64; 6],
+    read_window: LatencyWindow,
+    update_window: LatencyWindow,
     stopping: Option<Mono>,
     exit: Option<ExitReason>,
     snapshot_due: bool,
@@ -185,6 +190,9 @@ impl Driver {
             words: (0, 0),
             slow_syncs: 0,
             events_seen: [0; 4],
+            counted_before: [0; 6],
+            read_window: LatencyWindow::default(),
+            update_window: LatencyWindow::default(),
             stopping: None,
             exit: None,
             snapshot_due: parts.start.snapshot_due,

@@ -13,6 +13,7 @@ use crate::socket;
 use crate::zoo_cfg::ServerConfig;
 use mio::{Poll, Waker};
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -219,7 +220,7 @@ fn open_node(
 ) -> Result<(Node, TxnLog, StartFigures), StartError> {
     let storage = &config.storage;
     let options = RecoverOptions {
-        tree: tree_options(config, now),
+        tree: tree_options(config),
         snapshot: snapshot_options(config),
         trust_empty: storage.trust_empty_snapshot,
     };
@@ -247,7 +248,7 @@ fn open_node(
     Ok((node, log, figures))
 }
 
-fn tree_options(config: &ServerConfig, now: Now) -> TreeOptions {
+fn tree_options(config: &ServerConfig) -> TreeOptions {
     TreeOptions {
         extended_types: config.tree.extended_types,
         digest: config.storage.digest,
@@ -257,8 +258,13 @@ fn tree_options(config: &ServerConfig, now: Now) -> TreeOptions {
             digest: config.tree.digest_scheme,
             super_digest: config.tree.super_digest.clone(),
         },
-        hash_seed: now.wall.0.cast_unsigned().rotate_left(32) ^ u64::from(std::process::id()),
+        hash_seed: random(),
     }
+}
+
+/// A number that nobody can guess: the keys of std's hash state come from the operating system.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn snapshot_options(config: &ServerConfig) -> SnapshotOptions {
@@ -274,7 +280,7 @@ fn node_config(config: &ServerConfig, now: Now) -> NodeConfig {
         outstanding_max: usize::try_from(config.limits.outstanding_max).unwrap_or(usize::MAX),
         snap_count: u64::from(config.storage.snap_count),
         snap_size: config.storage.snap_size_limit.unwrap_or(0),
-        seed: now.wall.0.cast_unsigned() ^ u64::from(std::process::id()),
+        seed: random(),
         reap_interval: config.tree.container_check_interval,
         reap_per_minute_max: config.tree.container_per_minute,
     }

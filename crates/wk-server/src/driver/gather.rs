@@ -141,14 +141,17 @@ impl Driver {
         let mut metrics = self.gauges().metrics(&stats);
         metrics.extend(self.registry.snapshot(now_ms));
         let node = self.node.stats();
+        let read = self.read_window.summary(self.now.mono, &node.read_latency);
+        let update = self.update_window.summary(self.now.mono, &node.update_latency);
         for metric in &mut metrics {
-            let latency = match metric.name {
-                "readlatency" => &node.read_latency,
+            match metric.name {
+                "readlatency" => metric.value = MetricValue::Summary(read.clone()),
                 // A txn is prepared and applied on the same server here.
-                "updatelatency" | "propagation_latency" => &node.update_latency,
-                _ => continue,
-            };
-            metric.value = MetricValue::Summary(summary_of(latency));
+                "updatelatency" | "propagation_latency" => {
+                    metric.value = MetricValue::Summary(update.clone());
+                }
+                _ => {}
+            }
         }
         if let MetricsProvider::Prometheus { export_jvm_info: true, .. } = self.config.metrics {
             metrics.extend(process_metrics());
@@ -156,18 +159,23 @@ impl Driver {
         Metrics { version: VERSION.to_owned(), server_state: stats.server_state, metrics }
     }
 
-    fn take_over_counters(&mut self) {
+    /// Counters that the node keeps.
+    fn node_counters(&self) -> [(Counter, u64); 6] {
         let stats = self.node.stats();
-        let registry = &mut self.registry;
-        for (counter, value) in [
+        [
             (Counter::ConnectionRequestCount, stats.connection_requests),
             (Counter::ConnectionRevalidateCount, stats.connection_revalidations),
             (Counter::ConnectionDropCount, stats.connections_dropped),
             (Counter::StaleSessionsExpired, stats.sessions_expired),
             (Counter::DigestMismatchesCount, stats.digest_mismatches),
             (Counter::PrepProcessorRequestQueued, stats.proposals),
-        ] {
-            registry.set_counter(counter, value);
+        ]
+    }
+
+    fn take_over_counters(&mut self) {
+        for ((counter, value), before) in self.node_counters().into_iter().zip(self.counted_before)
+        {
+            self.registry.set_counter(counter, value.saturating_sub(before));
         }
     }
 
@@ -240,8 +248,11 @@ impl Driver {
     pub(crate) fn reset_stats(&mut self) {
         self.node.reset_stats();
         self.words = (0, 0);
+        self.read_window = LatencyWindow::default();
+        self.update_window = LatencyWindow::default();
         if !self.has_prometheus() {
             self.registry.reset();
+            self.counted_before = self.node_counters().map(|(_, value)| value);
         }
     }
 
@@ -286,21 +297,38 @@ impl Driver {
     }
 }
 
-/// A latency of the node as a summary in milliseconds.
-fn summary_of(latency: &Latency) -> SummaryValue {
-    let ms = |q: f64| millis(latency.quantile(q));
-    let seen = latency.count() > 0;
-    let quantile = |q: f64| {
-        let value = latency.quantile(q).as_secs_f64() * 1e3;
-        (q, if seen { (value * 1e3).round() / 1e3 } else { f64::NAN })
-    };
-    SummaryValue {
-        count: latency.count(),
-        sum: millis(latency.sum()),
-        min: millis(latency.min()),
-        max: millis(latency.max()),
-        percentiles: Some([ms(0.5), ms(0.95), ms(0.99), ms(0.999)]),
-        quantiles: [0.5, 0.9, 0.99].map(quantile).to_vec(),
+/// Two older states of a latency, so that quantiles are those of the last minutes.
+#[derive(Default)]
+pub(super) struct LatencyWindow {
+    older: Latency,
+    newer: Latency,
+    turned: Mono,
+}
+
+/// The window is between one and two of these long, if it is asked for at least that often.
+const HALF_WINDOW: Duration = Duration::from_mins(5);
+
+impl LatencyWindow {
+    /// A latency of the node as a summary in milliseconds.
+    fn summary(&mut self, now: Mono, latency: &Latency) -> SummaryValue {
+        if now.since(self.turned) >= HALF_WINDOW {
+            self.older = std::mem::replace(&mut self.newer, latency.clone());
+            self.turned = now;
+        }
+        let recent = latency.since(&self.older);
+        let ms = |q: f64| millis(latency.quantile(q));
+        let quantile = |q: f64| {
+            let value = recent.quantile(q).as_secs_f64() * 1e3;
+            (q, if recent.count() > 0 { (value * 1e3).round() / 1e3 } else { f64::NAN })
+        };
+        SummaryValue {
+            count: latency.count(),
+            sum: millis(latency.sum()),
+            min: millis(latency.min()),
+            max: millis(latency.max()),
+            percentiles: Some([ms(0.5), ms(0.95), ms(0.99), ms(0.999)]),
+            quantiles: [0.5, 0.9, 0.99].map(quantile).to_vec(),
+        }
     }
 }
 

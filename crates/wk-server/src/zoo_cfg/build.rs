@@ -64,7 +64,6 @@ fn limits(values: &Values) -> Limits {
         sessionless_timeout: millis(values, "nio.sessionlessCnxnTimeout"),
         outstanding_max: values.int("globalOutstandingLimit").unwrap_or(default.outstanding_max),
         request_bytes_max: values.int("jute.maxbuffer").unwrap_or(default.request_bytes_max),
-        txn_extra_bytes: values.int("jute.maxbuffer.extrasize").unwrap_or(default.txn_extra_bytes),
         ..default
     }
 }

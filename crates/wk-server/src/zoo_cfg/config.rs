@@ -49,8 +49,6 @@ pub struct Limits {
     pub outstanding_max: u32,
     /// Longest request in bytes.
     pub request_bytes_max: u32,
-    /// What a stored txn may be longer than a request.
-    pub txn_extra_bytes: u32,
     /// Unsent bytes of one connection above which it is no longer read.
     pub unsent_bytes_soft: usize,
     /// Unsent bytes of one connection above which it is closed.
@@ -194,7 +192,6 @@ impl Default for Limits {
             sessionless_timeout: Duration::from_secs(10),
             outstanding_max: 1000,
             request_bytes_max: 1_048_575,
-            txn_extra_bytes: 1_048_575,
             unsent_bytes_soft: 4 << 20,
             unsent_bytes_hard: 64 << 20,
         }

@@ -17,10 +17,13 @@ or named as off), or acts in an *ensemble* only (checked, without effect on a st
 a key is spelled there (`-D` is put before).
 ";
 
+/// A heading and which keys stand below it.
+type Group = (&'static str, fn(&Effect) -> bool);
+
 /// The whole page.
 pub fn markdown() -> String {
     let mut text = HEAD.to_owned();
-    let groups: [(&str, fn(&Effect) -> bool); 4] = [
+    let groups: [Group; 4] = [
         ("Keys that act", |effect| *effect == Effect::Acts),
         ("Refused", |effect| matches!(effect, Effect::Refused { .. })),
         ("Ensembles only", |effect| *effect == Effect::Ensemble),

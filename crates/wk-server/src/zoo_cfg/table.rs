@@ -84,7 +84,8 @@ keys! {
         Acts, "requests in progress above which connections are no longer read";
     "jute.maxbuffer" Bare Int(1, I32), = "1048575", Acts, "longest request in bytes";
     "jute.maxbuffer.extrasize" Property Int(0, I32), = "1048575",
-        Acts, "what a stored txn may be longer than a request, in bytes";
+        Meaningless("stored txns are read whatever their length"),
+        "what a stored txn may be longer than a request, in bytes";
     "4lw.commands.whitelist" Property Text, = "srvr",
         Acts, "four-letter words that are answered, separated by commas; * for all";
     "readonlymode.enabled" Bare Bool, = "false",

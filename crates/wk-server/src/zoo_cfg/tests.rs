@@ -240,6 +240,16 @@ fn limits_that_apache_mends_are_mended_with_a_warning() {
 }
 
 #[test]
+fn words_are_listed_and_read_only_mode_adds_one() {
+    let words = |text: &str| minimal(text).config.unwrap().words;
+    let some = words("4lw.commands.whitelist= ruok , mntr");
+    assert!(some.allows("ruok") && some.allows("mntr") && some.allows("srvr"));
+    assert!(!some.allows("isro") && !some.allows("stat"));
+    assert!(words("readonlymode.enabled=true").allows("isro"));
+    assert_eq!(words("4lw.commands.whitelist=ruok,*"), WordList::All);
+}
+
+#[test]
 fn a_key_given_twice_is_said() {
     let verdict = minimal("snapCount=5\nsnapCount=6");
     assert!(texts(&verdict, Severity::Warning).contains("snapCount: given twice"));

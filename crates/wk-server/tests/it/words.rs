@@ -133,6 +133,7 @@ fn numbers_move_with_what_clients_do() {
     assert!(server.word("dump").contains(&format!("\t0x{session}\n")));
     server.word("srst");
     assert!(server.word("srvr").contains("Received: 1\n"));
+    assert!(server.word("mntr").contains("zk_connection_request_count\t0\n"));
 }
 
 #[test]
