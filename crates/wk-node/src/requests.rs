@@ -144,7 +144,8 @@ impl Node {
         };
         connection.counters.sent += 1;
         self.stats.packets_sent += 1;
-        let header = ReplyHeader { xid: Xid::AUTH, zxid: Zxid::ZERO, err };
+        // Whatever xid the packet carried (`ZooKeeperServer.processPacket`): mostly -4, not always.
+        let header = ReplyHeader { xid: asked.xid, zxid: Zxid::ZERO, err };
         out.send(asked.conn, |bytes| header.encode(bytes));
         if err != 0 {
             self.stats.auth_failed += 1;
