@@ -30,8 +30,8 @@ pub enum StoreError {
     /// A log has a damaged record although records after it are whole.
     #[error(
         "{}: {what} at offset {offset}, after zxid {last_good}; later records are whole, so this \
-         is damage and not an unfinished write. Restore the file from a backup; or, to go on without \
-         all txns after {last_good}, move the log files of higher zxid away and run: \
+         is damage and not an unfinished write. Restore the file from a backup; or, to go on \
+         without all txns after {last_good}, move the log files of higher zxid away and run: \
          truncate -s {offset} {}",
         path.display(), path.display()
     )]

@@ -16,6 +16,7 @@
 
 mod crash;
 mod curator;
+mod disk;
 mod harness;
 mod kazoo;
 mod keys;
