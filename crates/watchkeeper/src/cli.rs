@@ -11,6 +11,7 @@ use crate::alarm::{incidents, notify, status};
 use crate::completion;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
+use crate::up;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -29,6 +30,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Up(up::Args),
     Server(server::Args),
     Get(get::Args),
     Set(set::Args),
@@ -88,6 +90,7 @@ fn is_host_list(text: &str) -> bool {
 /// Runs the chosen verb to its end.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Up(args) => up::run(&args),
         Command::Server(args) => server::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),

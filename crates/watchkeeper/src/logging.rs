@@ -20,17 +20,18 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "FORM", default_value = "text", env = "WATCHKEEPER_LOG_FORMAT")]
     log_format: LogFormat,
     /// How much is logged: error, warn, info, debug, trace, or directives such as wk_server=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "WATCHKEEPER_LOG")]
-    log_level: String,
+    #[arg(long, value_name = "LEVEL", env = "WATCHKEEPER_LOG")]
+    log_level: Option<String>,
 }
 
 impl LogArgs {
-    /// Sends the process' log to standard error from now on.
+    /// Sends the process' log to standard error from now on; `default` is the level unless one
+    /// was given.
     ///
     /// # Errors
     /// When the level is no directive.
-    pub(crate) fn init(&self) -> anyhow::Result<()> {
-        let filter: EnvFilter = self.log_level.parse()?;
+    pub(crate) fn init(&self, default: &str) -> anyhow::Result<()> {
+        let filter: EnvFilter = self.log_level.as_deref().unwrap_or(default).parse()?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {
             LogFormat::Text => {

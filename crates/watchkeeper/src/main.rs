@@ -9,6 +9,7 @@ mod print;
 mod server;
 mod shell;
 mod signals;
+mod up;
 
 use std::process::ExitCode;
 

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.check {
         return check(args, &verdict);
     }
-    args.log.init().map_err(|err| coded(2, err.context("--log-level")))?;
+    args.log.init("info").map_err(|err| coded(2, err.context("--log-level")))?;
     for finding in &verdict.findings {
         match finding.severity {
             Severity::Note => info!(place = %finding.place, "{}", finding.text),

@@ -1,0 +1,103 @@
+//! What `up` is told: options over watchkeeper.toml over defaults, as legal values.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use wk_monitor::{Channel, FileConfig, Lang, parse_notify};
+use wk_web::WebError;
+
+use super::Args;
+use crate::exit::{Code, CodeExt as _};
+
+const CLIENT_DEFAULT: &str = "127.0.0.1:2181";
+const WEB_DEFAULT: &str = "127.0.0.1:7181";
+const DATA_DEFAULT: &str = "watchkeeper-data";
+/// Name of the ensemble given on the command line.
+const GIVEN: &str = "main";
+
+/// Everything that a [`super::stack::Stack`] is started with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Where our own server takes clients; `None`: there is none.
+    pub(crate) client: Option<SocketAddr>,
+    /// Name and servers of the ensembles that are there already.
+    pub(crate) ensembles: Vec<(String, Vec<String>)>,
+    pub(crate) web: SocketAddr,
+    pub(crate) insecure: bool,
+    pub(crate) data: PathBuf,
+    pub(crate) channels: Vec<Channel>,
+    /// The language of texts.
+    pub(crate) lang: Lang,
+    /// Whether that language was asked for; otherwise pages follow the reader's browser.
+    pub(crate) lang_given: bool,
+}
+
+impl Settings {
+    /// Reads the options and the file that they name.
+    ///
+    /// # Errors
+    /// Usage errors, which name key, value and rule.
+    pub(crate) fn read(args: &Args) -> anyhow::Result<Self> {
+        let env = |name: &str| std::env::var(name).ok();
+        let file = match &args.config {
+            Some(path) => FileConfig::read(path, &env).code(Code::Usage)?,
+            None => FileConfig::default(),
+        };
+        let given = |option: &Option<String>, file: Option<String>, default: &str| {
+            option.clone().or(file).unwrap_or_else(|| default.to_owned())
+        };
+        let web = address("--web", &given(&args.web, file.listen, WEB_DEFAULT))?;
+        let insecure = args.insecure || file.insecure.unwrap_or(false);
+        if !web.ip().is_loopback() && !insecure {
+            return Err(Code::Usage.of(WebError::BeyondLoopback(web).into()));
+        }
+        let mut ensembles: Vec<_> = file.ensembles.into_iter().collect();
+        let client = if args.servers.is_empty() {
+            Some(address("--client", &given(&args.client, file.client, CLIENT_DEFAULT))?)
+        } else {
+            for server in &args.servers {
+                host_and_port(server)?;
+            }
+            ensembles.retain(|(name, _)| name != GIVEN);
+            ensembles.insert(0, (GIVEN.to_owned(), args.servers.clone()));
+            None
+        };
+        let mut channels =
+            parse_notify(&args.notify, &env).context("--notify").code(Code::Usage)?;
+        // An option wins over the channel of the same name in the file.
+        let of_file = file.channels.into_iter();
+        let new = of_file.filter(|c| channels.iter().all(|own| own.name() != c.name()));
+        let new: Vec<Channel> = new.collect();
+        channels.extend(new);
+        let data = args.data.clone().or(file.data).unwrap_or_else(|| DATA_DEFAULT.into());
+        Ok(Self {
+            client,
+            ensembles,
+            web,
+            insecure,
+            data,
+            channels,
+            lang: Lang::choose(args.lang, env),
+            lang_given: args.lang.is_some(),
+        })
+    }
+}
+
+/// `HOST:PORT`, or a port alone on loopback.
+fn address(option: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    let full = match text.parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}"),
+        Err(_) => text.to_owned(),
+    };
+    let found =
+        full.to_socket_addrs().with_context(|| format!("{option} {text}: must be HOST:PORT"));
+    let first = found.code(Code::Usage)?.next();
+    first.ok_or_else(|| Code::Usage.of(anyhow!("{option} {text}: the host has no address")))
+}
+
+fn host_and_port(server: &str) -> anyhow::Result<()> {
+    let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let legal = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if legal { Ok(()) } else { Err(Code::Usage.of(anyhow!("{server}: must be HOST:PORT"))) }
+}
