@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::debug;
 use wk_alert::node::{Alive, Input, NodeKey, Observation};
-use wk_client::{Client, Error, ErrorCode, Event, EventStream, Status, WatchMode, Watcher, Znode};
-use wk_proto::ids::Zxid;
+use wk_client::{Client, Error, ErrorCode, Event, EventStream, Stat, Status, WatchMode, Watcher};
 
 /// Where nodes are registered.
 const ROOT: &str = "/nodes";
@@ -361,8 +360,8 @@ async fn read_top(
     was_group: bool,
 ) -> Result<Option<Found>, Error> {
     let path = format!("{ROOT}/{name}");
-    let children = match client.children(&path).await {
-        Ok(children) => children,
+    let (children, stat) = match client.children_stat(&path).await {
+        Ok(found) => found,
         Err(Error::Server(ErrorCode::NoNode)) => return Ok(None),
         Err(err) => return Err(err),
     };
@@ -371,7 +370,7 @@ async fn read_top(
         || (children.is_empty() && !was_group);
     if is_node {
         let key = NodeKey { group: None, id: name.to_owned() };
-        let seen = read_node(client, &key).await?;
+        let seen = complete(client, &key, &children, &stat).await?;
         return Ok(seen.map(|seen| Found { kind: Kind::Node, nodes: vec![(key, seen)] }));
     }
     let mut members = BTreeSet::new();
@@ -399,33 +398,42 @@ async fn read_top(
     Ok(Some(Found { kind: Kind::Group(members), nodes }))
 }
 
-/// Reads a node and its `alive`; none if it is not registered.
+/// Reads a node; none if it is not registered.
 async fn read_node(client: &Client, key: &NodeKey) -> Result<Option<Observation>, Error> {
+    match client.children_stat(&key.path()).await {
+        Ok((children, stat)) => complete(client, key, &children, &stat).await,
+        Err(Error::Server(ErrorCode::NoNode)) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// Reads what its children and stat, read together, do not tell of a node.
+///
+/// The order matters. Whether it ever had children is told with the children: a first child that
+/// comes between two reads must not look like one that went. The data comes last: what was written
+/// before `alive` went is in it. Whatever changes meanwhile brings an event.
+async fn complete(
+    client: &Client,
+    key: &NodeKey,
+    children: &[String],
+    stat: &Stat,
+) -> Result<Option<Observation>, Error> {
     let path = key.path();
-    // `alive` first: if it goes in between, the data is from after that, and an event follows.
-    let alive = match client.exists(&format!("{path}/{ALIVE}")).await {
-        Ok(alive) => alive,
-        // A server may be allowed to show less than it keeps.
-        Err(Error::Server(ErrorCode::NoAuth)) => None,
-        Err(err) => return Err(err),
+    let alive = if children.iter().any(|child| child == ALIVE) {
+        client.exists(&format!("{path}/{ALIVE}")).await?
+    } else {
+        None
     };
     let znode = match client.get(&path).await {
         Ok(znode) => znode,
         Err(Error::Server(ErrorCode::NoNode)) => return Ok(None),
-        Err(Error::Server(ErrorCode::NoAuth)) => {
-            warn!(path, "the monitor may not read this node's data");
-            match client.exists(&path).await? {
-                Some(stat) => Znode { data: None, stat },
-                None => return Ok(None),
-            }
-        }
         Err(err) => return Err(err),
     };
     let mut data = znode.data.unwrap_or_default();
-    let leaving = says_leaving(&data).then_some(Zxid(znode.stat.mzxid.0));
+    let leaving = says_leaving(&data).then_some(znode.stat.mzxid);
     data.truncate(DATA_MAX);
     let alive = alive.map(|stat| Alive { owner: stat.ephemeral_owner, czxid: stat.czxid });
-    Ok(Some(Observation { leaving, had_children: znode.stat.cversion != 0, alive, data }))
+    Ok(Some(Observation { leaving, had_children: stat.cversion != 0, alive, data }))
 }
 
 /// `state=leaving`, alone or among other words, or JSON with `"state": "leaving"`.

@@ -1,0 +1,7 @@
+//! The monitor against a real server in this process and receivers on loopback: what a fault
+//! becomes, over restarts too.
+#![allow(clippy::unwrap_used, reason = "a test reports by a panic with its line")]
+
+mod nodes;
+mod servers;
+mod site;
