@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wk_store::mem_disk::MemDisk;
 use wk_store::{DirEntry, Disk, DiskFile};
@@ -15,24 +15,36 @@ use wk_store::{DirEntry, Disk, DiskFile};
 #[derive(Clone)]
 pub(crate) struct ProcessDisk {
     disk: MemDisk,
-    killed: Arc<AtomicBool>,
+    /// Changing operations that the process will live to do; at 0 it is dead.
+    life: Arc<AtomicU64>,
 }
 
 impl ProcessDisk {
-    pub(crate) fn new(disk: MemDisk) -> Self {
-        Self { disk, killed: Arc::default() }
+    /// A process that will be killed when it has done `life` changing operations.
+    pub(crate) fn new(disk: MemDisk, life: u64) -> Self {
+        Self { disk, life: Arc::new(AtomicU64::new(life)) }
     }
 
     /// Ends the process: nothing that its destructors do reaches the disk.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Relaxed);
+        self.life.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.life.load(Ordering::Relaxed) == 0
     }
 
     fn alive(&self) -> io::Result<&MemDisk> {
-        if self.killed.load(Ordering::Relaxed) {
+        if self.is_killed() {
             return Err(io::Error::other("the process was killed"));
         }
         Ok(&self.disk)
+    }
+
+    /// Counts an operation that changes the disk; the process may not live to do it.
+    fn change(&self) -> io::Result<&MemDisk> {
+        self.life.fetch_sub(u64::from(!self.is_killed()), Ordering::Relaxed);
+        self.alive()
     }
 
     fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
@@ -46,7 +58,7 @@ impl Disk for ProcessDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.file(self.alive()?.create(name)?))
+        Ok(self.file(self.change()?.create(name)?))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -54,15 +66,15 @@ impl Disk for ProcessDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.alive()?.remove(name)
+        self.change()?.remove(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.alive()?.rename(from, to)
+        self.change()?.rename(from, to)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.alive()?.sync_dir()
+        self.change()?.sync_dir()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -87,22 +99,22 @@ impl DiskFile for ProcessFile {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.disk.alive()?;
+        self.disk.change()?;
         self.file.write_at(bytes, offset)
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.disk.alive()?;
+        self.disk.change()?;
         self.file.set_len(len)
     }
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {
-        self.disk.alive()?;
+        self.disk.change()?;
         self.file.allocate(len)
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        self.disk.alive()?;
+        self.disk.change()?;
         self.file.sync_data()
     }
 }

@@ -7,6 +7,7 @@ use wk_proto::SessionId;
 use wk_store::mem_disk::{Fault, FaultKind};
 use wk_store::{Disk, RecoveryReport, StoreError, TxnLogOptions};
 
+use crate::disk::ProcessDisk;
 use crate::server::Server;
 use crate::world::{Event, MILLI, TICK, TIMEOUT_MAX, World};
 
@@ -19,6 +20,9 @@ impl World {
             self.plan_faults();
         }
         let began = self.disk.ops();
+        let dies = !self.ending && self.random.percent(25);
+        let life = if dies { self.random.range(1, 250) } else { u64::MAX };
+        self.process = ProcessDisk::new(self.disk.clone(), life);
         let log = TxnLogOptions {
             preallocation: *self.random.pick(&[0, 4096, 16_384]),
             size_limit: self.random.percent(30).then_some(3_000),
@@ -26,7 +30,7 @@ impl World {
         };
         let config = self.config();
         let now = self.clock();
-        match Server::start(&self.disk, config, log, now) {
+        match Server::start(self.process.clone(), config, log, now) {
             Ok((server, report)) => {
                 self.say(|| format!("recovered: {report:?}"));
                 check_report(&report)?;
@@ -46,15 +50,16 @@ impl World {
     fn failed_start(&mut self, err: &StoreError, began: u64) -> Result<(), String> {
         self.say(|| format!("start failed: {err:?}"));
         let hit = self.planned.iter().any(|op| (began..self.disk.ops()).contains(op));
-        let excused = self.disk.is_off() || hit || (self.limited && err.is_no_space());
+        let dead = self.disk.is_off() || self.process.is_killed();
+        let excused = dead || hit || (self.limited && err.is_no_space());
         if !excused {
             return Err(format!("does not start: {err:?}"));
         }
         if self.limited {
             self.make_room();
         }
-        // With power gone, the loop sees to it.
-        if !self.disk.is_off() {
+        // With the process dead, the loop sees to it.
+        if !dead {
             self.disk.clear_faults();
             self.after(10 * MILLI, Event::Start);
         }
@@ -94,8 +99,11 @@ impl World {
         if self.random.percent(25) {
             let op = ops + self.random.below(120);
             let kind = *self.random.pick(&[FaultKind::Io, FaultKind::NoSpace]);
-            self.disk.fault_at(op, Fault::Fail(kind));
-            self.planned.push(op);
+            // One operation, or all for a while.
+            for op in op..op + *self.random.pick(&[1, 1, 5, 20]) {
+                self.disk.fault_at(op, Fault::Fail(kind));
+                self.planned.push(op);
+            }
         }
         if self.random.percent(15) {
             let used: u64 = self.disk.list().map_or(0, |files| files.iter().map(|f| f.len).sum());
@@ -124,6 +132,7 @@ impl World {
             self.disk.crash(seed);
         }
         self.disk.clear_faults();
+        self.process = ProcessDisk::new(self.disk.clone(), u64::MAX);
         let open: Vec<_> = self.conns.iter().filter(|(_, c)| c.begun).map(|(id, _)| *id).collect();
         for id in open {
             let delay = self.micros(20, 3_000);
@@ -154,7 +163,8 @@ impl World {
         let delay = self.micros(10, 2_000);
         match synced {
             Ok(upto) => self.after(delay, Event::Synced { boot, upto, healed: false }),
-            Err(_) if self.disk.is_off() => {}
+            // The loop sees to it.
+            Err(_) if self.disk.is_off() || self.process.is_killed() => {}
             Err(err) => {
                 self.say(|| format!("log failed: {err:?}"));
                 self.after(delay, Event::LogFailed { boot });
@@ -170,7 +180,8 @@ impl World {
         let delay = self.micros(10, 2_000);
         match healed {
             Ok(upto) => self.after(delay, Event::Synced { boot, upto, healed: true }),
-            Err(_) if self.disk.is_off() => {}
+            // The loop sees to it.
+            Err(_) if self.disk.is_off() || self.process.is_killed() => {}
             Err(err) if err.is_no_space() => self.after(500 * MILLI, Event::Heal { boot }),
             Err(err) => {
                 self.say(|| format!("log is beyond healing: {err:?}"));
@@ -184,6 +195,10 @@ impl World {
         self.ending = true;
         self.make_room();
         self.disk.clear_faults();
+        if self.server.is_some() {
+            // The present process may be one that is to be killed soon.
+            self.crash(false);
+        }
         self.until(self.now + (TIMEOUT_MAX + 6 * TICK) * MILLI)?;
         for start_over in [false, true] {
             if start_over {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use wk_node::{Node, NodeConfig, Now};
 use wk_proto::Zxid;
-use wk_store::mem_disk::MemDisk;
 use wk_store::{
     Dirs, RecoverOptions, RecoveryReport, SnapshotOptions, SnapshotWriter, StoreError, TxnLog,
     TxnLogOptions, ZxidDigest, purge, recover,
@@ -33,12 +32,11 @@ pub(crate) struct Server {
 impl Server {
     /// Recovers and starts.
     pub(crate) fn start(
-        disk: &MemDisk,
+        disk: ProcessDisk,
         config: NodeConfig,
         log: TxnLogOptions,
         now: Now,
     ) -> Result<(Self, RecoveryReport), StoreError> {
-        let disk = ProcessDisk::new(disk.clone());
         let dirs = Dirs::same(Arc::new(disk.clone()));
         let recovered = match recover(&dirs, &RecoverOptions::default()) {
             Ok(recovered) => recovered,

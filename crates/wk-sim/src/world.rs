@@ -8,6 +8,7 @@ use wk_proto::{Mono, SessionId, Wall};
 use wk_store::mem_disk::MemDisk;
 
 use crate::client::Client;
+use crate::disk::ProcessDisk;
 use crate::history::{Asked, History};
 use crate::random::Random;
 use crate::server::Server;
@@ -110,6 +111,8 @@ pub(crate) struct World {
     next_event: u64,
     pub(crate) disk: MemDisk,
     pub(crate) server: Option<Server>,
+    /// The present process' way to the disk.
+    pub(crate) process: ProcessDisk,
     /// Number of the present process.
     pub(crate) boot: u64,
     pub(crate) clients: Vec<Client>,
@@ -135,13 +138,15 @@ impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> Self {
         let mut random = Random::new(seed);
         let clients = (0..random.range(2, 4)).map(|_| Client::new(&mut random)).collect();
+        let disk = MemDisk::new();
         Self {
             random,
             now: 1_000 * MILLI,
             wall_ahead: 1_700_000_000_000,
             events: BTreeMap::new(),
             next_event: 0,
-            disk: MemDisk::new(),
+            process: ProcessDisk::new(disk.clone(), u64::MAX),
+            disk,
             server: None,
             boot: 0,
             clients,
@@ -194,6 +199,8 @@ impl World {
             }
             if self.disk.is_off() {
                 self.crash(true);
+            } else if self.process.is_killed() {
+                self.crash(false);
             }
         }
     }
