@@ -16,6 +16,7 @@ impl World {
     pub(crate) fn start(&mut self) -> Result<(), String> {
         self.boot += 1;
         self.summary.starts += 1;
+        self.planned.clear();
         if !self.ending {
             self.plan_faults();
         }
@@ -82,7 +83,6 @@ impl World {
 
     fn plan_faults(&mut self) {
         let (boot, ops) = (self.boot, self.disk.ops());
-        self.planned.clear();
         match self.random.below(10) {
             0..=3 => {
                 let op = ops + self.random.below(200);
