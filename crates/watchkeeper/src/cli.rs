@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::alarm::{incidents, notify, status};
 use crate::completion;
+use crate::demo;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
 use crate::up;
@@ -31,6 +32,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Demo(demo::Args),
     Server(server::Args),
     Get(get::Args),
     Set(set::Args),
@@ -91,6 +93,7 @@ fn is_host_list(text: &str) -> bool {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(args) => up::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Server(args) => server::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),

@@ -5,16 +5,17 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// In which form log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// One line of text each.
+    #[default]
     Text,
     /// One JSON object each.
     Json,
 }
 
 /// How much is logged, and in which form.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct LogArgs {
     /// Form of the log lines on standard error
     #[arg(long, value_name = "FORM", default_value = "text", env = "WATCHKEEPER_LOG_FORMAT")]

@@ -3,6 +3,7 @@
 mod alarm;
 mod cli;
 mod completion;
+mod demo;
 mod exit;
 mod logging;
 mod print;

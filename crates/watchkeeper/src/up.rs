@@ -60,7 +60,7 @@ pub(crate) struct Args {
     log: LogArgs,
 }
 
-fn language(text: &str) -> Result<Lang, String> {
+pub(crate) fn language(text: &str) -> Result<Lang, String> {
     match text {
         "en" => Ok(Lang::En),
         "zh" => Ok(Lang::Zh),

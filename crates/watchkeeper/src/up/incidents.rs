@@ -40,6 +40,15 @@ impl Incidents {
         }
     }
 
+    /// Prints what has happened and is not printed yet, without waiting.
+    pub(crate) fn print_rest(&mut self) {
+        while let Ok(change) = self.changes.try_recv() {
+            if let Change::Incident(incident) = change {
+                self.print(&incident);
+            }
+        }
+    }
+
     /// The next incident that changed, or `None` when the monitor has ended.
     async fn next(&mut self) -> Option<Arc<Incident>> {
         loop {

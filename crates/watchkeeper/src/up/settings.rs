@@ -84,6 +84,32 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The settings of `demo`: our own server and nothing else.
+    ///
+    /// # Errors
+    /// Usage errors, which name key, value and rule.
+    pub(crate) fn for_demo(
+        client: String,
+        web: String,
+        data: PathBuf,
+        notify: &[String],
+        lang: Option<Lang>,
+    ) -> anyhow::Result<Self> {
+        Self::read(&Args {
+            servers: Vec::new(),
+            client: Some(client),
+            web: Some(web),
+            data: Some(data),
+            config: None,
+            notify: notify.to_vec(),
+            lang,
+            insecure: false,
+            log: crate::logging::LogArgs::default(),
+        })
+    }
+}
+
 /// `HOST:PORT`, or a port alone on loopback.
 fn address(option: &str, text: &str) -> anyhow::Result<SocketAddr> {
     let full = match text.parse::<u16>() {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use wk_monitor::{Fleet, Server};
-use wk_server::metrics::Counter;
+use wk_server::metrics::{Advanced, Basic, Counter};
 
 use super::exposition::{Kind, Page};
 
@@ -153,7 +153,9 @@ fn keyed(
     value: f64,
 ) -> (String, Kind, Sample) {
     let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-    for set in SETS {
+    // `quorum_ack_latency` is no row of the set `ack_latency`.
+    let own = Basic::NAMES.contains(&name) || Advanced::NAMES.contains(&name);
+    for set in SETS.iter().filter(|_| !own) {
         if let Some(key) = name.strip_suffix(set).and_then(|key| key.strip_suffix('_')) {
             let key = ("key".to_owned(), key.to_owned());
             let labels = std::iter::once(key).chain(labels).collect();
@@ -202,6 +204,8 @@ mod tests {
             ("p999_readlatency", 3.0),
             ("cnt_app_read_per_namespace", 0.0),
             ("sum_app_read_per_namespace", 0.0),
+            ("cnt_quorum_ack_latency", 2.0),
+            ("sum_quorum_ack_latency", 6.0),
             ("snap_count", 7.0),
             ("app_quota_count_limit_per_namespace", 9.0),
         ];
@@ -209,11 +213,13 @@ mod tests {
             "Gauge quota_count_limit_per_namespace[\"key=app\"] 9",
             "Gauge avg_latency[] 0.5",
             "Summary read_per_namespace_count[\"key=app\"] 0",
+            "Summary quorum_ack_latency_count[] 2",
             "Summary readlatency_count[] 4",
             "Summary readlatency[\"quantile=0.5\"] 1",
             "Summary readlatency[\"quantile=0.999\"] 3",
             "Counter snap_count[] 7",
             "Summary read_per_namespace_sum[\"key=app\"] 0",
+            "Summary quorum_ack_latency_sum[] 6",
             "Summary readlatency_sum[] 5",
         ];
         assert_eq!(converted(&rows), want);

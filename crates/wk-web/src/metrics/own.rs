@@ -82,9 +82,12 @@ const SERVER: &[ServerGauge] = &[
     ("watchkeeper_server_zxid_epoch", Kind::Gauge, "Epoch of the last zxid.", |s| {
         zxid(s).map(|zxid| count(zxid >> 32))
     }),
-    ("watchkeeper_server_zxid_counter", Kind::Gauge, "Counter of the last zxid.", |s| {
-        zxid(s).map(|zxid| count(zxid & 0xffff_ffff))
-    }),
+    (
+        "watchkeeper_server_zxid_in_epoch",
+        Kind::Gauge,
+        "Number of the last txn in its epoch.",
+        |s| zxid(s).map(|zxid| count(zxid & 0xffff_ffff)),
+    ),
 ];
 
 fn zxid(server: &Server) -> Option<u64> {
