@@ -19,6 +19,7 @@ pub mod watches;
 
 mod acl_table;
 mod apply;
+mod index;
 #[cfg(test)]
 mod model;
 mod node;

@@ -2,14 +2,13 @@
 //! ephemerals, containers and TTL znodes kept in step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::HashTable;
 use wk_proto::{Acl, AclList, Perms, SessionId, StatPersisted, Zxid, path};
 
 use crate::acl_table::{AclId, AclTable};
 use crate::auth::AuthOptions;
 use crate::image::Walk;
+use crate::index::Index;
 use crate::node::{NIL, Node, NodeId, OwnerKind, ROOT, Slab, content_crc, node_digest};
 use crate::quota::Quotas;
 
@@ -58,9 +57,7 @@ pub struct Counts {
 pub struct Tree {
     pub(crate) options: TreeOptions,
     pub(crate) nodes: Slab,
-    /// Every znode but the root, by parent and name: the only index.
-    index: HashTable<NodeId>,
-    hash: foldhash::fast::FixedState,
+    index: Index,
     pub(crate) acls: AclTable,
     /// Negotiated timeouts in milliseconds.
     pub(crate) sessions: BTreeMap<SessionId, i32>,
@@ -120,12 +117,10 @@ impl Tree {
 
     /// A tree without even a root.
     pub(crate) fn bare(options: TreeOptions) -> Self {
-        let hash = foldhash::fast::FixedState::with_seed(options.hash_seed);
         Self {
+            index: Index::new(options.hash_seed),
             options,
             nodes: Slab::new(),
-            index: HashTable::new(),
-            hash,
             acls: AclTable::default(),
             sessions: BTreeMap::new(),
             ephemerals: BTreeSet::new(),
@@ -211,12 +206,7 @@ impl Tree {
     }
 
     pub(crate) fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        let hash = key_hash(&self.hash, parent, name);
-        let found = self.index.find(hash, |id| {
-            let node = self.nodes.get(*id);
-            node.parent == parent && node.name_bytes() == name
-        });
-        found.copied()
+        self.index.find(&self.nodes, parent, name)
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<&Node> {
@@ -267,12 +257,7 @@ impl Tree {
         }
         let id = self.nodes.insert(node);
         self.link(id, parent, first);
-        let nodes = &self.nodes;
-        let hash = &self.hash;
-        self.index.insert_unique(key_hash(hash, parent, name.as_bytes()), id, |other| {
-            let node = nodes.get(*other);
-            key_hash(hash, node.parent, node.name_bytes())
-        });
+        self.index.insert(&self.nodes, id);
         match OwnerKind::of(stat.ephemeral_owner, self.options.extended_types) {
             OwnerKind::Persistent => {}
             OwnerKind::Ephemeral(session) => {
@@ -329,11 +314,7 @@ impl Tree {
         self.unlink(id);
         let node = self.nodes.get(id);
         assert!(id != ROOT && node.first_child == NIL, "only leaves are removed");
-        let hash = key_hash(&self.hash, node.parent, node.name_bytes());
-        let Ok(entry) = self.index.find_entry(hash, |other| *other == id) else {
-            unreachable!("every znode but the root is in the index");
-        };
-        entry.remove();
+        self.index.remove(&self.nodes, id);
         let node = self.nodes.remove(id);
         match self.kind(&node) {
             OwnerKind::Persistent => {}
@@ -407,13 +388,6 @@ impl Tree {
         }
         sum
     }
-}
-
-fn key_hash(hash: &foldhash::fast::FixedState, parent: NodeId, name: &[u8]) -> u64 {
-    let mut hasher = hash.build_hasher();
-    hasher.write_u32(parent);
-    hasher.write(name);
-    hasher.finish()
 }
 
 pub(crate) fn data_len(data: Option<&[u8]>) -> i64 {
