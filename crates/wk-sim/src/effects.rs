@@ -120,10 +120,10 @@ impl World {
             let mut r = Reader::new(body);
             let header = ReplyHeader::decode(&mut r).map_err(|e| e.to_string())?;
             if header.xid == Xid::NOTIFICATION {
-                self.history.check_event(&header, r.rest())?;
+                self.history.check_event(id, &header, r.rest())?;
             } else {
                 let asked = conn.asked.pop_front().ok_or("a reply that nobody waits for")?;
-                self.history.check_reply(&asked, &header, r.rest())?;
+                self.history.check_reply(id, &asked, &header, r.rest())?;
                 self.summary.replies += 1;
             }
         } else {
@@ -143,6 +143,7 @@ impl World {
     }
 
     fn close(&mut self, id: u64) {
+        self.history.forget(id);
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.at_server = false;
             conn.held.clear();

@@ -10,6 +10,7 @@ use wk_proto::{OpCode, Reader, SessionId, Stat, Xid, Zxid};
 use wk_tree::Tree;
 
 use crate::model::{Model, Moment, Reply};
+use crate::watching::Watching;
 
 /// What a txn is to do.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(crate) struct History {
     last: Zxid,
     /// Replies that writes must get.
     replies: BTreeMap<Zxid, Reply>,
+    watching: Watching,
 }
 
 impl History {
@@ -49,6 +51,7 @@ impl History {
             shown: Zxid::ZERO,
             last: Zxid::ZERO,
             replies: BTreeMap::new(),
+            watching: Watching::default(),
         }
     }
 
@@ -83,6 +86,9 @@ impl History {
                     self.replies.insert(at.zxid, reply);
                 }
             }
+            for (kind, path) in self.model.take_events() {
+                self.watching.happened(at.zxid, kind, &path);
+            }
         }
         self.shown = zxid;
         Ok(())
@@ -100,6 +106,7 @@ impl History {
         self.show(zxid)?;
         self.entries.clear();
         self.replies.clear();
+        self.watching.forget_all();
         self.last = zxid;
         self.model.compare(tree).map_err(|wrong| format!("after the restart at {zxid}: {wrong}"))
     }
@@ -114,6 +121,7 @@ impl History {
     /// Checks the answer to a request.
     pub(crate) fn check_reply(
         &mut self,
+        conn: u64,
         asked: &Asked,
         header: &ReplyHeader,
         body: &[u8],
@@ -133,18 +141,29 @@ impl History {
         };
         let got = Reply { err: header.err, body: in_order(&request, header.err, body) };
         if got != expected {
-            return Err(format!(
-                "{request:?} at {} got {got:?}, must get {expected:?}",
-                header.zxid
-            ));
+            let zxid = header.zxid;
+            return Err(format!("{request:?} at {zxid} got {got:?}, must get {expected:?}"));
         }
+        self.watching.replied(conn, header.zxid)?;
+        self.watching.answered(conn, &request, header.err);
         Ok(())
     }
 
-    /// Checks a watch event, as far as its position goes.
-    pub(crate) fn check_event(&mut self, header: &ReplyHeader, body: &[u8]) -> Result<(), String> {
+    /// Checks a watch event.
+    pub(crate) fn check_event(
+        &mut self,
+        conn: u64,
+        header: &ReplyHeader,
+        body: &[u8],
+    ) -> Result<(), String> {
         let event = WatcherEvent::decode(&mut Reader::new(body)).map_err(|e| e.to_string())?;
-        self.show(header.zxid).map_err(|wrong| format!("{event:?}: {wrong}"))
+        self.show(header.zxid).map_err(|wrong| format!("{event:?}: {wrong}"))?;
+        self.watching.told(conn, header.zxid, &event)
+    }
+
+    /// A connection is gone for the server.
+    pub(crate) fn forget(&mut self, conn: u64) {
+        self.watching.forget(conn);
     }
 
     /// Checks that the session of an accepted handshake is there.

@@ -17,6 +17,7 @@ mod power;
 mod random;
 mod requests;
 mod server;
+mod watching;
 mod world;
 
 use std::io::Write as _;

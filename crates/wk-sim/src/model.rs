@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wk_proto::client::{OpResult, Request, response};
+use wk_proto::client::{EventType, OpResult, Request, response};
 use wk_proto::{ErrorCode, JuteWrite, OpCode, SessionId, Stat, Wall, Zxid, path};
 use wk_tree::Tree;
 
@@ -49,6 +49,8 @@ pub(crate) struct Model {
     znodes: BTreeMap<String, Znode>,
     /// Timeouts in milliseconds.
     sessions: BTreeMap<SessionId, i32>,
+    /// What has happened to znodes since somebody looked.
+    events: Vec<(EventType, String)>,
 }
 
 impl Model {
@@ -62,7 +64,7 @@ impl Model {
                 Stat { cversion: -children, num_children: children, aversion, ..Stat::default() };
             znodes.insert(path.to_owned(), Znode { data: Some(Vec::new()), stat, creates: 0 });
         }
-        Self { znodes, sessions: BTreeMap::new() }
+        Self { znodes, sessions: BTreeMap::new(), events: Vec::new() }
     }
 
     pub(crate) fn open_session(&mut self, session: SessionId, timeout: i32) {
@@ -78,6 +80,11 @@ impl Model {
         for path in paths {
             self.remove(zxid, &path);
         }
+    }
+
+    /// What has happened to znodes since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<(EventType, String)> {
+        std::mem::take(&mut self.events)
     }
 
     pub(crate) fn timeout(&self, session: SessionId) -> Option<i32> {
@@ -157,7 +164,9 @@ impl Model {
                 znode.stat.version += 1;
                 znode.stat.mzxid = at.zxid;
                 znode.stat.mtime = at.time;
-                Ok(Done::Stat(znode.stat))
+                let stat = znode.stat;
+                self.events.push((EventType::NodeDataChanged, (*path).to_owned()));
+                Ok(Done::Stat(stat))
             }
             Request::Check { path, version } => self.expect(path, *version).map(|_| Done::Nothing),
             other => panic!("no client of the simulator sends {other:?}"),
@@ -205,6 +214,7 @@ impl Model {
         parent.stat.pzxid = at.zxid;
         let data = data.map(<[u8]>::to_vec);
         self.znodes.insert(path.clone(), Znode { data, stat, creates: 0 });
+        self.happened(EventType::NodeCreated, &path);
         Ok(Done::Created(path, stat))
     }
 
@@ -214,6 +224,13 @@ impl Model {
         parent.stat.cversion += 1;
         parent.stat.num_children -= 1;
         parent.stat.pzxid = zxid;
+        self.happened(EventType::NodeDeleted, path);
+    }
+
+    /// A znode has come or gone, so its parent's list has changed.
+    fn happened(&mut self, kind: EventType, path: &str) {
+        self.events.push((kind, path.to_owned()));
+        self.events.push((EventType::NodeChildrenChanged, parent_of(path).to_owned()));
     }
 
     fn parent_mut(&mut self, path: &str) -> &mut Znode {

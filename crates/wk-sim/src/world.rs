@@ -363,6 +363,7 @@ impl World {
     }
 
     fn hang_up(&mut self, id: u64) -> Result<(), String> {
+        self.history.forget(id);
         if self.conns.remove(&id).is_some_and(|conn| conn.at_server) {
             self.step(Input::Closed { conn: ConnId(id) }, None)?;
         }
