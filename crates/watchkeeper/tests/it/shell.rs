@@ -437,6 +437,27 @@ fn a_killed_member_is_neither_left_nor_alive_once_its_session_is_over() {
 }
 
 #[test]
+fn a_member_paused_beyond_its_session_joins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // Short ticks allow short sessions.
+    let server = start(&subject_spec(dir.path()).with("tickTime=200"));
+    let args = &["member", "join", "web-3", "--session-timeout", "1s", "--", "sleep", "1000"];
+    let mut member = stay(&server.address(), dir.path(), "member", args);
+    lines(&member, 1);
+    let owner = || {
+        let output = run(&server, &["stat", "/nodes/web-3/alive", "-o", "json"]);
+        let stat: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
+        stat.map(|stat| stat["stat"]["ephemeral_owner"].as_str().unwrap().to_owned())
+    };
+    let before = owner().expect("alive");
+    member.signal(rustix::process::Signal::STOP).unwrap();
+    wait::until("the session's end", wait::LONG, || Ok(owner().is_none().then_some(()))).unwrap();
+    member.signal(rustix::process::Signal::CONT).unwrap();
+    let after = wait::until("the next life", wait::LONG, || Ok(owner())).unwrap();
+    assert_ne!(before, after, "another session");
+}
+
+#[test]
 fn a_server_that_answers_nothing_is_given_up_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(&subject_spec(dir.path()));
