@@ -2,7 +2,8 @@
 //!
 //! `/zookeeper/quota<path>/zookeeper_limits` arms a path; `.../zookeeper_stats` holds its account as
 //! text, changed in place on each server: no version, no watch, no digest moves. Only the deepest
-//! quota above a znode counts it. Limits are not enforced, as with Apache's default.
+//! quota above a znode counts it. Limits are not enforced, as with Apache's default: crossing one is
+//! a warning in the log.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -109,10 +110,28 @@ impl Tree {
             tracing::error!(path = stats, "quota has no account");
             return;
         };
-        let mut account = Account::parse(self.nodes.get(id).data().unwrap_or_default());
-        account.count = account.count.saturating_add(count);
-        account.bytes = account.bytes.saturating_add(bytes);
+        let before = Account::parse(self.nodes.get(id).data().unwrap_or_default());
+        let account = Account {
+            count: before.count.saturating_add(count),
+            bytes: before.bytes.saturating_add(bytes),
+            rest: before.rest.clone(),
+        };
+        self.warn_of_quota(target, &before, &account);
         self.replace_data(id, &stats, Some(account.to_text().as_bytes()));
+    }
+
+    /// Says when a soft limit is crossed; only then, for a core has no clock to say it now and then.
+    fn warn_of_quota(&self, target: &str, before: &Account, now: &Account) {
+        let limits = self.get(&format!("{QUOTA}{target}/{LIMITS}")).and_then(|node| node.data());
+        let limits = Account::parse(limits.unwrap_or_default());
+        if crosses(limits.count, before.count, now.count) {
+            let (count, limit) = (now.count, limits.count);
+            tracing::warn!(path = target, count, limit, "quota of znodes exceeded");
+        }
+        if crosses(limits.bytes, before.bytes, now.bytes) {
+            let (bytes, limit) = (now.bytes, limits.bytes);
+            tracing::warn!(path = target, bytes, limit, "quota of bytes exceeded");
+        }
     }
 
     fn quota_recount(&mut self, target: &str) {
@@ -151,9 +170,20 @@ impl Tree {
     }
 }
 
+/// Does an account pass its limit here? -1 is no limit.
+fn crosses(limit: i64, before: i64, now: i64) -> bool {
+    limit > -1 && before <= limit && now > limit
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_crossed_once() {
+        assert!(crosses(5, 5, 6) && crosses(0, -1, 1));
+        assert!(!crosses(5, 4, 5) && !crosses(5, 6, 7) && !crosses(5, 6, 5) && !crosses(-1, 0, 9));
+    }
 
     #[test]
     fn accounts_keep_unknown_keys() {

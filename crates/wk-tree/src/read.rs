@@ -3,7 +3,7 @@
 use wk_proto::{AclList, AclRef, ErrorCode, Id, Perms, SessionId, Stat, Wall};
 
 use crate::acl_table::NodeAcl;
-use crate::node::{NIL, Node, NodeId, OwnerKind};
+use crate::node::{NIL, Node, NodeId, OwnerKind, ROOT};
 use crate::tree::Tree;
 
 /// On whose behalf something is read or prepared.
@@ -93,6 +93,9 @@ impl Tree {
     pub fn all_children_number(&self, path: &str, caller: &Caller<'_>) -> Result<i32, ErrorCode> {
         self.readable(path, caller)?;
         let root = self.lookup(path).ok_or(ErrorCode::NoNode)?;
+        if root == ROOT {
+            return Ok(i32::try_from(self.nodes.len() - 1).unwrap_or(i32::MAX));
+        }
         let mut count = 0;
         self.walk_below(root, |_| count += 1);
         Ok(count)
@@ -145,9 +148,9 @@ impl Tree {
 
     /// Every znode in pre-order, with its data and stat, for tools and checkers.
     pub fn for_each(&self, mut see: impl FnMut(&str, Option<&[u8]>, &Stat)) {
-        let root = self.nodes.get(crate::node::ROOT);
+        let root = self.nodes.get(ROOT);
         see("/", root.data(), &self.client_stat(root));
-        self.walk_below(crate::node::ROOT, |id| {
+        self.walk_below(ROOT, |id| {
             let node = self.nodes.get(id);
             see(&self.path_of(id), node.data(), &self.client_stat(node));
         });

@@ -250,6 +250,26 @@ fn who_may_not_administer_sees_masked_digests() {
 }
 
 #[test]
+fn descendants_are_counted_and_ephemerals_listed_by_prefix() {
+    let mut s = server();
+    assert_eq!(s.tree.all_children_number("/", &s.caller()), Ok(3));
+    for (path, flags) in [("/p", 0), ("/p/a", 0), ("/p/a/b", 1), ("/pq", 1), ("/z", 0)] {
+        s.create(path, flags);
+    }
+    let caller = s.caller();
+    assert_eq!(s.tree.all_children_number("/", &caller), Ok(8));
+    assert_eq!(s.tree.all_children_number("/p", &caller), Ok(2));
+    assert_eq!(s.tree.all_children_number("/z", &caller), Ok(0));
+    assert_eq!(s.tree.all_children_number("/none", &caller), Err(ErrorCode::NoNode));
+    assert_eq!(s.tree.ephemerals(ME, "/p"), ["/p/a/b", "/pq"]);
+    assert_eq!(s.tree.ephemerals(ME, "/p/"), ["/p/a/b"]);
+    assert_eq!(s.tree.ephemerals(ME, "/").len(), 2);
+    let (names, stat) = s.tree.children("/p", &caller).unwrap();
+    assert_eq!((names.len(), names.collect::<Vec<_>>()), (1, vec!["a"]));
+    assert_eq!(stat.num_children, 1);
+}
+
+#[test]
 fn reconfig_answers_as_a_standalone_server() {
     let request =
         Request::Reconfig { joining: None, leaving: None, new_members: None, cur_config_id: -1 };
