@@ -383,6 +383,20 @@ fn verbs_that_stay_follow_changes() {
 }
 
 #[test]
+fn an_ephemeral_that_is_held_goes_with_the_command() {
+    for server in [subject(), control()] {
+        let dir = tempfile::tempdir().unwrap();
+        let args = &["create", "-e", "--hold", "/e", "mine"];
+        let mut held = stay(&server.address(), dir.path(), "held", args);
+        assert_eq!(lines(&held, 1), ["/e"]);
+        assert_eq!(stdout(&server, &["get", "/e"]), "mine\n");
+        assert_eq!(held.terminate(wait::LONG).unwrap().code(), Some(143));
+        // Closed in good order: nobody waits for a timeout.
+        assert_eq!(run(&server, &["stat", "/e"]).status.code(), Some(3));
+    }
+}
+
+#[test]
 fn a_member_says_how_its_program_ended() {
     for server in [subject(), control()] {
         let joined = |script: &str| {

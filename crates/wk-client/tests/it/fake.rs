@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use wk_client::{BoxFuture, Builder, Client, Connect, State, Status, Transport};
@@ -105,7 +105,7 @@ impl Fake {
         self.lock().put(path, data);
     }
 
-    async fn serve(self, mut stream: DuplexStream) {
+    pub(crate) async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (to_client, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
         {
             let mut inner = self.lock();
@@ -121,6 +121,7 @@ impl Fake {
             let head: Vec<u8> = pending.iter().take(4096).copied().collect();
             let (mut reader, mut writer) = tokio::io::split(&mut stream);
             tokio::select! {
+                biased;
                 read = reader.read(&mut chunk) => match read {
                     Ok(len @ 1..) => incoming.extend_from_slice(&chunk[..len]),
                     _ => return,
@@ -131,7 +132,11 @@ impl Fake {
                 },
                 bytes = outgoing.recv() => match bytes {
                     Some(bytes) => pending.extend(bytes),
-                    None => return,
+                    None => {
+                        // What was answered before the end still goes out.
+                        let _ = writer.write_all(pending.make_contiguous()).await;
+                        return;
+                    }
                 },
             }
             let mut rest = &incoming[..];

@@ -73,6 +73,31 @@ async fn too_long_a_reply_fails_its_request_and_not_the_connection() {
     assert!(transitions.try_recv().is_err(), "still connected");
 }
 
+#[tokio::test]
+async fn a_server_in_this_process_is_reached_through_a_socket_pair() {
+    let fake = Fake::default();
+    let server = fake.clone();
+    let dial = move || {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        tokio::spawn(server.clone().serve(tokio::net::UnixStream::from_std(theirs)?));
+        Ok(ours)
+    };
+    let client = wk_client::Client::builder("in-process").connector(wk_client::InProcess(dial));
+    let client = client.connect().await.expect("connects");
+    client.create("/a", "x", CreateMode::Persistent).await.expect("created");
+    fake.cut();
+    let znode = loop {
+        // The cut is seen sooner or later; a read may fall into it.
+        match client.get("/a").await {
+            Err(Error::ConnectionLoss(_)) => {}
+            other => break other.expect("there"),
+        }
+    };
+    assert_eq!(znode.data.as_deref(), Some(&b"x"[..]));
+    client.close().await.expect("confirmed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_that_has_not_left_never_leaves() {
     let fake = Fake::default();
