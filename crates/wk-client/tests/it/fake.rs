@@ -130,14 +130,14 @@ impl Fake {
                     Ok(len @ 1..) => drop(pending.drain(..len)),
                     _ => return,
                 },
-                bytes = outgoing.recv() => match bytes {
-                    Some(bytes) => pending.extend(bytes),
-                    None => {
+                bytes = outgoing.recv() => {
+                    let Some(bytes) = bytes else {
                         // What was answered before the end still goes out.
                         let _ = writer.write_all(pending.make_contiguous()).await;
                         return;
-                    }
-                },
+                    };
+                    pending.extend(bytes);
+                }
             }
             let mut rest = &incoming[..];
             while let Ok(Some(bytes)) = frame::split(&mut rest, 1 << 20) {
