@@ -56,6 +56,9 @@ pub struct ServerPolicy {
     pub bad_probes: u32,
     /// Over at least how long. Default 1.5 s: a quick restart is no fault.
     pub bad_for: Duration,
+    /// How long a faulty server must fail in another way before that is the fault. Default 5 s: a
+    /// server that starts answers for a while before it serves.
+    pub other_for: Duration,
     /// How many good probes in a row end it. Default 2.
     pub good_probes: u32,
     /// What losing this server means: critical if it is the only one of its ensemble.
@@ -67,6 +70,7 @@ impl Default for ServerPolicy {
         Self {
             bad_probes: 3,
             bad_for: Duration::from_millis(1500),
+            other_for: Duration::from_secs(5),
             good_probes: 2,
             unreachable: Severity::Warning,
         }
@@ -84,6 +88,9 @@ pub struct ServerDetector {
     /// Bad probes in a row, and when the first of them was. `bad > 0` implies `good == 0`.
     bad: u32,
     bad_since: Mono,
+    /// Since when the bad probes say the same: what they say, and when that began.
+    alike: ServerState,
+    alike_since: Mono,
     /// Good probes in a row, counted up to the threshold.
     good: u32,
     last_served: Option<Now>,
@@ -100,6 +107,8 @@ impl ServerDetector {
             since: now,
             bad: 0,
             bad_since: now.mono,
+            alike: ServerState::Unknown,
+            alike_since: now.mono,
             good: 0,
             last_served: None,
         }
@@ -148,9 +157,21 @@ impl ServerDetector {
         if self.bad == 0 {
             self.bad_since = now.mono;
         }
+        let says = match probe {
+            Probe::NotServing { .. } => ServerState::NotServing,
+            Probe::NoAnswer { .. } | Probe::Serving { .. } => ServerState::Unreachable,
+        };
+        if self.bad == 0 || self.alike != says {
+            (self.alike, self.alike_since) = (says, now.mono);
+        }
         self.bad = self.bad.saturating_add(1);
         self.good = 0;
-        let lasting = now.mono.since(self.bad_since) >= self.policy.bad_for;
+        let healthy = matches!(self.state, ServerState::Up | ServerState::Unknown);
+        let lasting = if healthy {
+            now.mono.since(self.bad_since) >= self.policy.bad_for
+        } else {
+            now.mono.since(self.alike_since) >= self.policy.other_for
+        };
         if self.bad >= self.policy.bad_probes && lasting {
             self.condemn(now, probe, out);
         }
@@ -245,7 +266,12 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_comes_back_by_way_of_not_serving_has_one_fault() {
+        assert_eq!(trace("xxxxnn.."), "xxxx-N!Unn..-U-N");
+    }
+
+    #[test]
     fn one_fault_at_a_time() {
-        assert_eq!(trace("xxxxnn.."), "xxxx-N!Un-U!Nn..-U-N");
+        assert_eq!(trace("xxxxnnnnnnnnnnn.."), "xxxx-N!Unnnnnnnnnnn-U!N..-U-N");
     }
 }

@@ -14,12 +14,15 @@
     reason = "a test reports by a panic with its line; the harness serves later files too"
 )]
 
+mod alarm;
+mod channels;
 mod crash;
 mod curator;
 mod disk;
 mod harness;
 mod kazoo;
 mod keys;
+mod product;
 mod raw;
 mod rust_client;
 mod script;

@@ -64,6 +64,11 @@ impl Webhook {
         self.lock().script.extend(replies);
     }
 
+    /// Takes everything from now on.
+    pub fn forget_script(&self) {
+        self.lock().script.clear();
+    }
+
     /// Every request that reached it and was not refused, in order, repetitions too.
     pub fn taken(&self) -> Vec<Notification> {
         self.lock().taken.clone()
