@@ -10,11 +10,11 @@ const HEAD: &str = "\
 Made from the table of keys in `crates/wk-server/src/zoo_cfg/table.rs` by its tests
 (`UPDATE_EXPECT=1 cargo test -p wk-server --lib docs` writes it anew).
 
-A key *acts*, or is *refused* (the start ends with exit code 2, unless the value is the default, empty
-or named as off), or acts in an *ensemble* only (checked, without effect on a standalone server), or is
-*meaningless* here (a warning). Unknown keys warn with the nearest known name. Values come from
-`--set`, else from the file, else from JVM flags in SERVER_JVMFLAGS and JVMFLAGS: column *flag* says how
-a key is spelled there (`-D` is put before).
+A key *acts*, or is *refused* (the start ends with exit code 2, unless the value is the default,
+empty or named as off), or acts in an *ensemble* only (checked, without effect on a standalone
+server), or is *meaningless* here (a warning). Unknown keys warn with the nearest known name.
+Values come from `--set`, else from the file, else from JVM flags in SERVER_JVMFLAGS and JVMFLAGS:
+column *flag* says how a key is spelled there (`-D` is put before).
 ";
 
 /// A heading and which keys stand below it.
