@@ -18,6 +18,7 @@ mod alarm;
 mod channels;
 mod crash;
 mod curator;
+mod damage;
 mod disk;
 mod harness;
 mod kazoo;
