@@ -32,6 +32,14 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "shell", title: "our verbs at Apache", needs: &[Peer::ZooKeeper] },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
+    Group { module: "admin", title: "Apache's AdminServer", needs: &[Peer::ZooKeeper] },
+    Group {
+        module: "prometheus",
+        title: "Prometheus and promtool",
+        needs: &[Peer::Prometheus, Peer::ZooKeeper],
+    },
+    Group { module: "browser", title: "Chromium", needs: &[Peer::Browser] },
+    Group { module: "up", title: "up and demo", needs: &[Peer::ZooKeeper] },
 ];
 
 /// `cargo xtask test --quick`.

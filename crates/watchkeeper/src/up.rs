@@ -140,11 +140,11 @@ fn greeting(stack: &Stack, lang: Lang) -> String {
 /// Commands that work as printed, with what differs from the defaults.
 fn tries(stack: &Stack) -> Vec<String> {
     let server = match stack.first_server() {
-        server if server == "127.0.0.1:2181" => String::new(),
+        "127.0.0.1:2181" => String::new(),
         server => format!(" -s {server}"),
     };
     let monitor = match stack.url() {
-        url if url == "http://127.0.0.1:7181" => String::new(),
+        "http://127.0.0.1:7181" => String::new(),
         url => format!(" --monitor {url}"),
     };
     vec![

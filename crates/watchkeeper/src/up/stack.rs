@@ -194,7 +194,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         IpAddr::V6(ip) if ip.is_unspecified() => {
             (std::net::Ipv6Addr::LOCALHOST, addr.port()).into()
         }
-        _ => addr,
+        IpAddr::V4(_) | IpAddr::V6(_) => addr,
     }
 }
 
@@ -235,7 +235,7 @@ async fn start_server(addr: SocketAddr, data: &Path) -> anyhow::Result<ServerHan
         StartError::Listen { addr, source } => {
             anyhow!("cannot listen for clients on {addr}: {source}; --client ADDR changes it")
         }
-        err => coded(err.exit_code(), err.into()),
+        err @ (StartError::Store(_) | StartError::Io(_) | _) => coded(err.exit_code(), err.into()),
     })
 }
 

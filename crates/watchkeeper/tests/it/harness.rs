@@ -63,6 +63,16 @@ pub(crate) fn control() -> Running {
     run("the control (Apache)", Flavor::Apache)
 }
 
+/// The server under test with AdminServer and metrics page.
+pub(crate) fn subject_with_pages() -> Running {
+    run_with_pages("the subject", subject_flavor())
+}
+
+/// Apache ZooKeeper 3.9.5 with AdminServer and metrics page.
+pub(crate) fn control_with_pages() -> Running {
+    run_with_pages("the control (Apache)", Flavor::Apache)
+}
+
 /// What [`subject`] starts, in a folder of the caller's.
 pub(crate) fn subject_spec(dir: &Path) -> ServerSpec {
     ServerSpec::new(subject_flavor(), dir)
@@ -98,6 +108,12 @@ fn subject_flavor() -> Flavor {
         Ok("apache") => Flavor::Apache,
         _ => Flavor::Watchkeeper(binary()),
     }
+}
+
+fn run_with_pages(name: &'static str, flavor: Flavor) -> Running {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(&ServerSpec::new(flavor, dir.path()).with_pages());
+    Running { name, server, dir, kept: Vec::new() }
 }
 
 fn run(name: &'static str, flavor: Flavor) -> Running {

@@ -14,7 +14,9 @@
     reason = "a test reports by a panic with its line; the harness serves later files too"
 )]
 
+mod admin;
 mod alarm;
+mod browser;
 mod channels;
 mod crash;
 mod curator;
@@ -24,9 +26,11 @@ mod harness;
 mod kazoo;
 mod keys;
 mod product;
+mod prometheus;
 mod raw;
 mod rust_client;
 mod script;
 mod shell;
+mod up;
 mod words;
 mod zkcli;

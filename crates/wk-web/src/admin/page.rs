@@ -199,13 +199,22 @@ async fn metrics(State(server): State<ServerHandle>) -> Response {
     }
 }
 
+/// Families that Apache announces and that have no samples in a standalone server.
+const WITHOUT_SAMPLES: &[(&str, &str)] = &[
+    ("ack_latency", "summary"),
+    ("learner_handler_qp_size", "summary"),
+    ("learner_handler_qp_time_ms", "summary"),
+    ("quota_exceeded_error_per_namespace", "counter"),
+];
+
 /// The text as Apache's provider writes it: Java's doubles, a comma behind the last label.
 fn apache_text(metrics: &Metrics) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     for metric in &metrics.metrics {
         let name = metric.name;
-        let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {}", metric.prometheus_type());
+        let kind = if name.ends_with("_total") { "counter" } else { metric.prometheus_type() };
+        let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}");
         for sample in metric.samples() {
             text.push_str(&sample.name);
             if !sample.labels.is_empty() {
@@ -216,6 +225,11 @@ fn apache_text(metrics: &Metrics) -> String {
                 text.push('}');
             }
             let _ = writeln!(text, " {}", java_double(sample.value));
+        }
+    }
+    for (name, kind) in WITHOUT_SAMPLES {
+        if metrics.metrics.iter().all(|metric| metric.name != *name) {
+            let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}");
         }
     }
     text

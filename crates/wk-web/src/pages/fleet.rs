@@ -217,7 +217,7 @@ fn nodes(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
                 )) }
             }
         }
-        @for group in &ensemble.groups {
+        @for group in sorted(&ensemble.groups, |group| (group.down == 0, group.unknown == 0)) {
             (group_list(ctx, group, &ensemble.nodes))
         }
     }
