@@ -38,13 +38,7 @@ impl Server {
         now: Now,
     ) -> Result<(Self, RecoveryReport), StoreError> {
         let dirs = Dirs::same(Arc::new(disk.clone()));
-        let recovered = match recover(&dirs, &RecoverOptions::default()) {
-            Ok(recovered) => recovered,
-            Err(err) => {
-                disk.kill();
-                return Err(err);
-            }
-        };
+        let recovered = recover(&dirs, &RecoverOptions::default())?;
         let log = TxnLog::new(dirs.logs.clone(), recovered.tree.last_zxid(), log);
         let server = Self {
             node: Node::new(config, recovered.tree, now),
