@@ -139,6 +139,9 @@ impl<'d> LogReader<'d> {
             self.file.write_at(&buf[..read], at).context(path, "write txn log")?;
             at += read as u64;
         }
+        // A cut too may be one whose sync failed: it is made again.
+        let len = self.file.len().context(path, "read txn log")?;
+        self.file.set_len(len).context(path, "cut txn log")?;
         self.file.sync_data().context(path, "sync txn log")
     }
 

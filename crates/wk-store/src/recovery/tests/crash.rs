@@ -148,3 +148,32 @@ fn what_a_failed_sync_left_in_the_page_cache_becomes_durable() {
         assert_eq!(check(&disk, &history).last_zxid, Zxid(9), "seed {seed}");
     }
 }
+
+#[test]
+fn a_cut_whose_sync_failed_is_made_again() {
+    let history = History::new(9);
+    for (failing, seed) in (0..6).flat_map(|op| (0..6).map(move |seed| (op, seed))) {
+        let disk = fresh_disk();
+        let mut log = TxnLog::new(Arc::new(disk.clone()), Zxid(0), options());
+        history.append(&mut log, 1..=4);
+        log.sync().unwrap();
+        let torn_at = usize::try_from(log.stats().file_bytes).unwrap();
+        let mark = disk.bytes(crate::sync_mark::NAME).unwrap();
+        history.append(&mut log, 5..=8);
+        log.sync().unwrap();
+        drop(log);
+        disk.put(crate::sync_mark::NAME, &mark);
+        let mut bytes = disk.bytes("log.1").unwrap();
+        bytes[torn_at..torn_at + 20].fill(0);
+        disk.put("log.1", &bytes);
+
+        disk.fault_at(disk.ops() + failing, Fault::Fail(FaultKind::Io));
+        let first = recovered(&disk).is_ok();
+        disk.clear_faults();
+        assert_eq!(check(&disk, &history).last_zxid, Zxid(4));
+        write_log(&disk, &history, 5..=9);
+        disk.crash(seed);
+        let report = check(&disk, &history);
+        assert_eq!(report.last_zxid, Zxid(9), "operation {failing} failed, first start: {first}");
+    }
+}
