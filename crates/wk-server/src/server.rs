@@ -136,11 +136,9 @@ impl Server {
 
     /// Like [`Server::start`], on directories that are open already: tests put a disk under it
     /// that fails.
-    pub fn start_on(config: ServerConfig, dirs: Dirs) -> Result<ServerHandle, StartError> {
-        let config = Arc::new(config);
+    pub fn start_on(mut config: ServerConfig, dirs: Dirs) -> Result<ServerHandle, StartError> {
         let clock = Clock::new();
         let now = clock.now();
-        let storage = &config.storage;
         // Before the data is read, which may take long: a taken port is said at once.
         let mut listener = match config.client_addr {
             Some(addr) => Some(
@@ -150,6 +148,10 @@ impl Server {
             None => None,
         };
         let local_addr = listener.as_ref().map(mio::net::TcpListener::local_addr).transpose()?;
+        // Port 0 asks for any: `conf` shows the one that it became.
+        config.client_addr = local_addr;
+        let config = Arc::new(config);
+        let storage = &config.storage;
         let (node, log, start) = open_node(&config, &dirs, &clock, now)?;
         let poll = Poll::new()?;
         if let Some(listener) = &mut listener {

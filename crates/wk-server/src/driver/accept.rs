@@ -18,7 +18,7 @@ use wk_proto::Mono;
 /// Connections accepted in one turn, so that a storm of them does not starve the others.
 const ACCEPTS_A_TURN: usize = 64;
 /// Pause after the process ran out of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The listening socket and what it counts.
 pub(super) struct Accepting {

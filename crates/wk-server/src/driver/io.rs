@@ -18,6 +18,8 @@ use wk_proto::client::frame;
 pub(super) const READ_BYTES: usize = 64 << 10;
 /// Bytes read from one connection in a turn; the others come first then.
 const READ_A_TURN: usize = 4 * READ_BYTES;
+/// Memory for replies that a connection keeps while it has none to send.
+const OUTPUT_KEEP: usize = 4 << 10;
 /// How long a connection that is to be closed may take for what it has not read yet.
 const LINGER: Duration = Duration::from_secs(5);
 /// Bytes thrown away before a socket is closed: unread ones would let the kernel reset the
@@ -256,7 +258,7 @@ impl Driver {
         if connection.unsent() == 0 {
             connection.output.clear();
             connection.written = 0;
-            if connection.output.capacity() > READ_BYTES {
+            if connection.output.capacity() > OUTPUT_KEEP {
                 connection.output = Vec::new();
             }
         } else if connection.written > connection.output.len() / 2 {

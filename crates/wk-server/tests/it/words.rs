@@ -53,6 +53,8 @@ fn a_fresh_server_answers_as_apache_does() {
         assert_eq!(ours[skip..], want[skip..], "{name}");
     }
     assert!(server.word("srvr").contains("\nNode count: 5\n"), "the root counts twice");
+    let port = format!("clientPort={}\n", server.addr().port());
+    assert!(server.word("conf").starts_with(&port));
     let fields = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.split('=').next().unwrap().to_owned()).collect()
     };
