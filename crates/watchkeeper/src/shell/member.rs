@@ -142,9 +142,9 @@ async fn join(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     };
     print::note(&format!("{} is alive", member.path));
     // Only now, under the new `alive`, the mark of an earlier leaving is taken away.
-    if let Err(error) = member.clear_leaving().await {
+    if let Err(error) = member.renew_metadata().await {
         // It is cancelled by the later `alive` all the same.
-        print::note(&format!("{}: the mark of an earlier leaving stays: {error}", member.path));
+        print::note(&format!("{}: its data is that of an earlier life: {error}", member.path));
     }
     let end = {
         let keeping = member.keep_alive(watcher);
@@ -338,10 +338,11 @@ impl Member {
         }
     }
 
-    /// Takes an earlier `leaving` out of the data, and leaves the rest as it is.
-    async fn clear_leaving(&self) -> Result<(), Error> {
+    /// Takes an earlier `leaving` out of the data and, where we described the node ourselves,
+    /// describes it anew; leaves what others wrote as it is.
+    async fn renew_metadata(&self) -> Result<(), Error> {
         let znode = self.client.get(&self.path).await?;
-        let Some(data) = without_leaving(znode.data.as_deref()) else { return Ok(()) };
+        let Some(data) = renewed(znode.data.as_deref(), default_metadata()) else { return Ok(()) };
         match self.client.set(&self.path, &data, Some(znode.stat.version)).await {
             // Whoever was faster knows better.
             Ok(_) | Err(Error::Server(ErrorCode::BadVersion)) => Ok(()),
@@ -416,17 +417,21 @@ fn with_leaving(data: Option<&[u8]>) -> Vec<u8> {
     }
 }
 
-/// The data without the mark; `None` if it has none.
-fn without_leaving(data: Option<&[u8]>) -> Option<Vec<u8>> {
+/// The data of a node that lives again; `None` if it may stay as it is. `ours` is what we write
+/// about a node that nobody described.
+fn renewed(data: Option<&[u8]>, ours: Vec<u8>) -> Option<Vec<u8>> {
     if data == Some(b"state=leaving") {
-        return Some(default_metadata());
+        return Some(ours);
     }
     let mut object = object(data)?;
-    if object.get("state")? != "leaving" {
-        return None;
+    let had_mark = object.get("state").is_some_and(|state| state == "leaving");
+    if had_mark {
+        object.remove("state");
     }
-    object.remove("state");
-    Some(Value::Object(object).to_string().into_bytes())
+    if object.keys().all(|key| key == "host" || key == "pid") {
+        return (data != Some(&ours)).then_some(ours);
+    }
+    had_mark.then(|| Value::Object(object).to_string().into_bytes())
 }
 
 #[cfg(test)]
@@ -447,12 +452,18 @@ mod tests {
         let data = br#"{"zone":"a"}"#;
         let leaving = with_leaving(Some(data));
         assert_eq!(leaving, br#"{"state":"leaving","zone":"a"}"#);
-        assert_eq!(without_leaving(Some(&leaving)).as_deref(), Some(&data[..]));
-        assert_eq!(without_leaving(Some(data)), None);
+        let ours = br#"{"host":"h","pid":2}"#;
+        let renewed = |data| renewed(data, ours.to_vec());
+        assert_eq!(renewed(Some(&leaving)).as_deref(), Some(&data[..]));
+        assert_eq!(renewed(Some(data)), None);
+        let earlier = br#"{"host":"h","pid":1,"state":"leaving"}"#;
+        assert_eq!(renewed(Some(earlier)).as_deref(), Some(&ours[..]));
+        assert_eq!(renewed(Some(ours)), None);
         assert_eq!(with_leaving(Some(b"text")), b"state=leaving");
         assert_eq!(with_leaving(None), b"state=leaving");
-        assert!(without_leaving(Some(b"state=leaving")).is_some());
-        assert_eq!(without_leaving(Some(br#"{"state":"busy"}"#)), None);
+        assert_eq!(renewed(Some(b"state=leaving")).as_deref(), Some(&ours[..]));
+        assert_eq!(renewed(Some(br#"{"state":"busy"}"#)), None);
+        assert_eq!(renewed(Some(b"text")), None);
     }
 
     #[test]
