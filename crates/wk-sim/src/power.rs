@@ -97,7 +97,9 @@ impl World {
             _ => {}
         }
         if self.random.percent(25) {
-            let op = ops + self.random.below(120);
+            // Often while it still recovers.
+            let op = ops + *self.random.pick(&[2, 6, 120, 120]);
+            let op = op - self.random.below(op - ops);
             let kind = *self.random.pick(&[FaultKind::Io, FaultKind::NoSpace]);
             // One operation, or all for a while.
             for op in op..op + *self.random.pick(&[1, 1, 5, 20]) {
