@@ -103,15 +103,13 @@ impl Tree {
         tree.insert_root(Some(b""), AclId::OPEN, &stat);
         let readable = AclList::from_acls(&[Acl::new(Perms::READ, "world", "anyone")]);
         let config_stat = StatPersisted { aversion: -1, ..stat };
-        for (path, parent, name) in
-            [(SYSTEM, "/", "zookeeper"), ("/zookeeper/quota", SYSTEM, "quota")]
-        {
-            let parent = tree.lookup(parent).expect("made just before");
-            tree.insert(path, parent, name, Some(b""), AclId::OPEN, &stat);
-        }
-        let parent = tree.lookup(SYSTEM).expect("made just before");
+        let root = tree.lookup("/").expect("made just before");
+        tree.insert(SYSTEM, root, "zookeeper", Some(b""), AclId::OPEN, &stat);
+        let system = tree.lookup(SYSTEM).expect("made just before");
+        // In the order in which Apache's first snapshot has them.
         let acl = tree.acls.acquire(&readable);
-        tree.insert(CONFIG, parent, "config", Some(b""), acl, &config_stat);
+        tree.insert(CONFIG, system, "config", Some(b""), acl, &config_stat);
+        tree.insert("/zookeeper/quota", system, "quota", Some(b""), AclId::OPEN, &stat);
         tree
     }
 
