@@ -51,7 +51,7 @@ pub struct Limits {
     pub request_bytes_max: u32,
     /// Unsent bytes of one connection above which it is no longer read.
     pub unsent_bytes_soft: usize,
-    /// Unsent bytes of one connection above which it is closed.
+    /// Unsent bytes of one connection above which an event closes it.
     pub unsent_bytes_hard: usize,
 }
 

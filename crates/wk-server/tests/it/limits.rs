@@ -1,7 +1,9 @@
 //! Limits on connections and on what a client that does not read may cost.
 
-use crate::harness::{TestServer, get, is_closed, request, until};
+use crate::harness::{TestServer, create, get, is_closed, request, until};
 use std::io::Write as _;
+use wk_proto::Xid;
+use wk_proto::client::{CreateMode, Request};
 use wk_server::{Server, StartError};
 
 #[test]
@@ -63,6 +65,25 @@ fn a_client_that_never_reads_costs_bounded_memory_and_harms_nobody() {
 }
 
 #[test]
+fn a_client_that_asks_much_behind_a_write_gets_all_of_it() {
+    let server = TestServer::start_with(|config| {
+        config.limits.unsent_bytes_soft = 64 << 10;
+        config.limits.unsent_bytes_hard = 1 << 20;
+    });
+    let mut client = server.client();
+    client.create("/big", &vec![1; 500_000]);
+    let mut bytes = request(1, &create("/write", b"", CreateMode::Persistent));
+    for xid in 2..=60 {
+        bytes.extend(request(xid, &get("/big")));
+    }
+    client.stream.write_all(&bytes).unwrap();
+    for xid in 1..=60 {
+        let reply = client.reply();
+        assert_eq!((reply.header.xid, reply.header.err), (Xid(xid), 0), "of 30 MB");
+    }
+}
+
+#[test]
 fn a_watcher_that_never_reads_is_closed_at_the_hard_limit() {
     let server = TestServer::start_with(|config| {
         config.limits.unsent_bytes_soft = 16 << 10;
@@ -72,16 +93,12 @@ fn a_watcher_that_never_reads_is_closed_at_the_hard_limit() {
     // Long paths make large events: the kernel's buffers are soon full.
     let path = format!("/{}", "w".repeat(200_000));
     let mut deaf = server.client();
-    deaf.call(&wk_proto::client::Request::AddWatch { path: &path, mode: 0 });
+    deaf.call(&Request::AddWatch { path: &path, mode: 0 });
     let before = server.metric("num_alive_connections");
     until("the deaf one is closed", || {
         for _ in 0..10 {
-            writer.call(&crate::harness::create(
-                &path,
-                b"",
-                wk_proto::client::CreateMode::Persistent,
-            ));
-            writer.call(&wk_proto::client::Request::Delete { path: &path, version: -1 });
+            writer.call(&create(&path, b"", CreateMode::Persistent));
+            writer.call(&Request::Delete { path: &path, version: -1 });
         }
         server.metric("num_alive_connections") < before
     });
