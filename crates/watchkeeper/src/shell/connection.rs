@@ -127,7 +127,10 @@ impl ConnectionArgs {
 pub(crate) fn run(
     verb: impl Future<Output = anyhow::Result<ExitCode>>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // The verb itself runs on this thread, the client on another: a reader who takes his time
+    // (`ls -R / | less`) blocks our printing, but not the heartbeats of the session.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let result = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;

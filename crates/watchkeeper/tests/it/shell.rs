@@ -276,6 +276,30 @@ fn deleting_a_tree_asks_and_counts() {
 }
 
 #[test]
+fn a_reader_who_takes_his_time_does_not_cost_the_session() {
+    use std::io::Read;
+    let dir = tempfile::tempdir().unwrap();
+    // Short ticks allow short sessions.
+    let server = start(&subject_spec(dir.path()).with("tickTime=200"));
+    let long = format!("/{}", "x".repeat(100));
+    stdout(&server, &["create", &long]);
+    // More than pipe and buffers hold together.
+    many(&server.address(), &long, 3000);
+    let args = ["ls", "-R", "/", "--session-timeout", "1s", "--timeout", "9s"];
+    let mut command = verb(&server.address(), &args);
+    let mut listing = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = listing.stdout.take().unwrap();
+    let mut start = [0];
+    output.read_exact(&mut start).unwrap();
+    // What this is about: more time than the session may be silent.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    assert!(listing.wait().unwrap().success());
+    assert_eq!(rest.lines().count(), 3000 + 5, "all of it, and the root's own four");
+}
+
+#[test]
 fn a_chroot_is_all_that_a_verb_sees() {
     for server in [subject(), control()] {
         stdout(&server, &["create", "/app", "x"]);
