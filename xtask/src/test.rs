@@ -38,8 +38,12 @@ const PEER_GROUPS: &[Group] = &[
         title: "Prometheus and promtool",
         needs: &[Peer::Prometheus, Peer::ZooKeeper],
     },
+    Group {
+        module: "guide",
+        title: "the guide's lines of kazoo and Curator",
+        needs: &[Peer::Python, Peer::Curator],
+    },
     Group { module: "browser", title: "Chromium", needs: &[Peer::Browser] },
-    Group { module: "up", title: "up and demo", needs: &[Peer::ZooKeeper] },
 ];
 
 /// `cargo xtask test --quick`.

@@ -33,6 +33,17 @@ pub(crate) fn steps(
     match incident.rule.as_str() {
         "NodeDown" => node_down(lang, server.as_deref(), node),
         rule if rule.starts_with("ZkServer") => server_down(lang, incident, rule),
+        "NodeViewLost" => vec![
+            say(lang.of(
+                "Nodes may be well: it is the monitor that cannot see them. See whether the \
+                 servers of this ensemble serve.",
+                "节点可能都正常：是监控看不到它们。请检查该集群的服务器是否在提供服务。",
+            )),
+            run(
+                lang.of("Ask from here as the monitor does.", "像监控一样从这里询问。"),
+                format!("watchkeeper -s {} ls /nodes", server.as_deref().unwrap_or("HOST:PORT")),
+            ),
+        ],
         rule if rule.starts_with("Notify") => vec![
             say(lang.of(
                 "Look at the channel's last error in the evidence above.",

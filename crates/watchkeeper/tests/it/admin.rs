@@ -105,7 +105,7 @@ fn keys(server: &Server, command: &str) -> BTreeMap<String, String> {
         Value::Number(_) => "number".to_owned(),
         Value::String(text) if text == "NaN" => "number".to_owned(),
         Value::String(_) => "text".to_owned(),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     let all = json.as_object().unwrap().iter();
     all.map(|(key, value)| (key.clone(), kind(value))).collect()

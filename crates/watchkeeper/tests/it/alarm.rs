@@ -125,12 +125,12 @@ fn kill_9_of_up_between_detection_and_delivery_loses_and_repeats_nothing() {
 
 #[test]
 fn apache_watched_from_outside_is_killed_and_comes_back() {
-    outage(|dir| control_spec(dir));
+    outage(control_spec);
 }
 
 #[test]
 fn our_server_watched_from_outside_is_killed_and_comes_back() {
-    outage(|dir| subject_spec(dir));
+    outage(subject_spec);
 }
 
 fn outage(spec: impl Fn(&std::path::Path) -> ServerSpec) {

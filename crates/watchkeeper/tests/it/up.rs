@@ -1,15 +1,15 @@
 //! `up` and `demo` as a user types them: what they print, whom they refuse, what they leave behind;
-//! and a killed member, a killed server, followed to the end of their incidents.
+//! and a killed member followed to the end of its incident. A killed server is in `alarm`.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use wk_peers::wait::{LONG, four_letter, http_get, until};
-use wk_peers::{Process, ServerSpec};
+use wk_peers::Process;
+use wk_peers::wait::{LONG, http_get, until};
 
-use crate::harness::{binary, cache, control_spec, start, subject_spec};
+use crate::harness::binary;
 
 /// A running `up` on ports of its own.
 pub(crate) struct Up {
@@ -149,40 +149,6 @@ fn member_that_leaves_is_no_incident() {
     })
     .unwrap();
     assert_eq!(up.api("/api/v1/incidents")["incidents"], Value::Array(Vec::new()));
-}
-
-#[test]
-fn server_of_our_own_killed_and_started_again() {
-    killed_server(subject_spec);
-}
-
-#[test]
-fn server_of_apaches_killed_and_started_again() {
-    killed_server(control_spec);
-}
-
-/// `up HOST:PORT`: the server dies by kill -9, is unreachable, and is resolved when it is back.
-fn killed_server(spec: impl Fn(&Path) -> ServerSpec) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut server = start(&spec(dir.path()));
-    let (port, address) = (server.client, server.address());
-    let up = Up::start_with(&[&address]);
-    until("a server that serves", LONG, || {
-        let server = &up.api("/api/v1/fleet")["ensembles"][0]["servers"][0];
-        Ok((server["state"] == "up" && server["znodes"].is_u64()).then_some(()))
-    })
-    .unwrap();
-    server.process.kill().unwrap();
-    let firing = up.incident("ZkServerUnreachable", "firing");
-    assert_eq!(firing["instance"], address.as_str());
-    let again = spec(dir.path()).with(&format!("clientPort={port}"));
-    let _again = again.spawn(&cache()).unwrap();
-    until("the server to be back", LONG, || {
-        Ok(four_letter(port, "srvr")?.contains("Mode:").then_some(()))
-    })
-    .unwrap();
-    let resolved = up.incident("ZkServerUnreachable", "resolved");
-    assert_eq!(resolved["id"], firing["id"]);
 }
 
 #[test]
