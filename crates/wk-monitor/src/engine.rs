@@ -33,6 +33,8 @@ mod command;
 const TICK: Duration = Duration::from_secs(1);
 /// A picture is drawn at most this often.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a stop waits for answers that are still to come.
+const GOODBYE: Duration = Duration::from_secs(3);
 /// How long one try may take, whatever the channel does.
 const TRY_LIMIT: Duration = Duration::from_mins(1);
 /// Events taken in one go before anything is stored.
@@ -73,6 +75,10 @@ pub(crate) struct Engine {
     drawn_at: Instant,
     /// The last commit failed.
     store_failed: bool,
+    /// Tries whose answers are not here yet.
+    under_way: usize,
+    /// Nothing new is sent any more.
+    stopping: bool,
 }
 
 impl Engine {
@@ -111,6 +117,8 @@ impl Engine {
             stale: true,
             drawn_at: origin,
             store_failed: false,
+            under_way: 0,
+            stopping: false,
         }
     }
 
@@ -180,11 +188,25 @@ impl Engine {
                 }
             }
         }
-        self.settle().await;
+        self.wind_down(&mut events).await;
         for ensemble in &self.ensembles {
             // Its session would expire by itself; closing says goodbye.
             let _ = tokio::time::timeout(TICK, ensemble.client.close()).await;
         }
+    }
+
+    /// Waits a little for the answers that are still to come: what is confirmed and stored is not
+    /// sent again after the next start.
+    async fn wind_down(&mut self, events: &mut mpsc::Receiver<Event>) {
+        self.stopping = true;
+        let end = tokio::time::Instant::now() + GOODBYE;
+        while self.under_way > 0 {
+            match tokio::time::timeout_at(end, events.recv()).await {
+                Ok(Some(event)) => self.take(event),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.settle().await;
     }
 
     fn wait(&mut self) -> Duration {
@@ -231,6 +253,7 @@ impl Engine {
             }
             Event::Answered { key, outcome } => {
                 log_outcome(&key, &outcome);
+                self.under_way = self.under_way.saturating_sub(1);
                 self.ledger.answered(now, &key, outcome);
             }
         }
@@ -262,7 +285,9 @@ impl Engine {
             }
         }
         self.ledger.tick(now);
-        self.ledger.mark_due(now);
+        if !self.stopping {
+            self.ledger.mark_due(now);
+        }
         let batch = self.ledger.take_batch();
         if !batch.is_empty() || !self.node_changes.is_empty() {
             let nodes = std::mem::take(&mut self.node_changes);
@@ -279,7 +304,9 @@ impl Engine {
             self.store_failed = false;
             self.announce(batch);
         }
-        for key in self.ledger.committed() {
+        // Marked before the stop and stored after it: sent after the next start.
+        for key in self.ledger.committed().into_iter().filter(|_| !self.stopping) {
+            self.under_way += 1;
             self.send(key);
         }
         self.answer();

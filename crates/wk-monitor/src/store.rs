@@ -20,6 +20,9 @@ mod record;
 /// Version of the tables and records below.
 const SCHEMA: u64 = 1;
 
+/// Pages kept in memory, at most.
+const CACHE_BYTES: usize = 16 << 20;
+
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const INCIDENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("incidents");
 const EPISODES: TableDefinition<'_, &str, u64> = TableDefinition::new("episodes");
@@ -89,7 +92,8 @@ impl Store {
             path: path.to_owned(),
             source: Box::new(source),
         };
-        let database = Database::create(path).map_err(|err| {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        let database = database.map_err(|err| {
             if matches!(err, redb::DatabaseError::DatabaseAlreadyOpen) {
                 return StoreError::InUse { path: path.to_owned() };
             }

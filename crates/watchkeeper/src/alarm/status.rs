@@ -31,12 +31,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    // Whatever goes wrong here, the state of things is not known.
-    api::run(status(args)).map_err(|error| coded(UNKNOWN, error))
+    api::run(status(args))
 }
 
 async fn status(args: &Args) -> anyhow::Result<ExitCode> {
-    let fleet: Fleet = args.monitor.open()?.get(&["fleet"]).await?;
+    // Whatever goes wrong here, the state of things is not known.
+    let fleet = fleet(args).await.map_err(|error| coded(UNKNOWN, error))?;
     let text = match args.out.output {
         Format::Json => output::json(&fleet)?,
         Format::Jsonl => output::jsonl(&fleet)?,
@@ -44,6 +44,10 @@ async fn status(args: &Args) -> anyhow::Result<ExitCode> {
     };
     print::bytes(text.as_bytes())?;
     Ok(ExitCode::from(fleet.level.exit_code()))
+}
+
+async fn fleet(args: &Args) -> anyhow::Result<Fleet> {
+    args.monitor.open()?.get(&["fleet"]).await
 }
 
 // Writing to a string cannot fail: the results of `writeln!` say nothing.

@@ -129,3 +129,26 @@ async fn an_answer_that_never_comes_is_sent_again_under_the_same_key() {
     .await;
     monitor.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_an_answer_that_is_on_its_way() {
+    let site = Site::new();
+    let webhook = Webhook::start().unwrap();
+    webhook.script([Reply::Late(Duration::from_millis(700))]);
+    let client = site.client(Duration::from_secs(5));
+    for path in ["/nodes", "/nodes/a", "/nodes/a/alive"] {
+        client.create(path, "", CreateMode::Persistent).await.unwrap();
+    }
+    client.delete("/nodes/a/alive", None).await.unwrap();
+    let monitor = site.monitor(&[webhook.url()]).await;
+    until_holds("the try", || webhook.taken().len() == 1).await;
+    monitor.stop().await;
+    let monitor = site.monitor(&[webhook.url()]).await;
+    until(&monitor.handle(), "the picture", |fleet, _| {
+        (fleet.channels[0].confirmed == 1).then_some(())
+    })
+    .await;
+    until_state(&monitor.handle(), "a", NodeState::Down).await;
+    assert_eq!(webhook.taken().len(), 1, "nothing is sent twice");
+    monitor.stop().await;
+}

@@ -44,6 +44,8 @@ pub enum Reply {
         /// The body.
         body: String,
     },
+    /// Takes it and says so after a while.
+    Late(Duration),
     /// Keeps the request and never answers.
     Silence,
 }
@@ -117,13 +119,10 @@ fn serve(
     request.body.resize(length, 0);
     reader.read_exact(&mut request.body)?;
     match handler(request) {
-        Reply::Answer { status, body } => {
-            let head = format!(
-                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-                 Connection: close\r\n\r\n{body}",
-                body.len()
-            );
-            stream.write_all(head.as_bytes())?;
+        Reply::Answer { status, body } => answer(stream, status, &body)?,
+        Reply::Late(after) => {
+            std::thread::sleep(after);
+            answer(stream, 200, "{}")?;
         }
         Reply::Silence => {
             // Until the other side gives up or this server ends.
@@ -141,6 +140,16 @@ fn serve(
             }
         }
     }
+    Ok(())
+}
+
+fn answer(mut stream: &TcpStream, status: u16, body: &str) -> Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
     Ok(())
 }
 
