@@ -122,6 +122,37 @@ fn a_directory_of_apaches_gives_apaches_digest() {
     assert_eq!(digest_at_start(&again), ours.tree.digest());
 }
 
+/// Snapshots taken while sessions write show each znode at another time; the log makes them whole,
+/// whoever wrote them and whoever reads them.
+#[test]
+fn fuzzy_snapshots_under_load_change_hands() {
+    for writes in [control_spec, subject_spec] {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = |make: fn(&Path) -> ServerSpec| make(dir.path()).with("snapCount=200");
+        let mut server = start(&spec(writes));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kazoo/load.py");
+        let mut load = Command::new(peer(Peer::Python).join("bin/python"));
+        load.arg(script).args(["write", &server.address(), "0"]).arg(dir.path().join("journal"));
+        load.env("PYTHONDONTWRITEBYTECODE", "1");
+        let log = dir.path().join("load.log");
+        let mut load = Process::start("the load", &mut load, &log).unwrap();
+        wait::until("six snapshots", wait::LONG, || {
+            assert!(load.ended()?.is_none(), "the load ended:\n{}", load.tail());
+            let files = std::fs::read_dir(version_2(dir.path()))?;
+            let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            Ok((names.filter(|name| name.starts_with("snapshot.")).count() >= 6).then_some(()))
+        })
+        .unwrap();
+        server.process.kill().unwrap();
+        load.kill().unwrap();
+        let ours = recover_copy(dir.path());
+        assert_eq!(ours.report.digest_mismatches, 0, "{:?}", ours.report);
+        let apache = start(&spec(control_spec));
+        assert_eq!(digest_at_start(&apache), ours.tree.digest(), "{:?}", ours.report);
+        assert_eq!(mismatches(&apache), "0");
+    }
+}
+
 #[test]
 fn apaches_tools_read_our_files() {
     let dir = tempfile::tempdir().unwrap();
