@@ -105,6 +105,16 @@ impl Fake {
         self.lock().put(path, data);
     }
 
+    /// Sets two znodes by one txn, as another client's multi would, and breaks the connection
+    /// between their events.
+    pub(crate) fn put_both_and_cut_between(&self, first: &str, second: &str) {
+        let mut inner = self.lock();
+        inner.put(first, b"both");
+        inner.zxid -= 1;
+        inner.to_client = None;
+        inner.put(second, b"both");
+    }
+
     pub(crate) async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (to_client, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
         {

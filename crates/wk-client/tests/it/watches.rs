@@ -39,6 +39,22 @@ async fn a_one_shot_watch_without_a_change_stays_armed_over_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cut_between_two_events_of_one_txn_loses_neither() {
+    let fake = Fake::default();
+    fake.put("/a", b"0");
+    fake.put("/b", b"0");
+    let client = fake.client().await;
+    let (_, mut first) = client.get_watch("/a").await.expect("there");
+    let (_, mut second) = client.get_watch("/b").await.expect("there");
+    fake.put_both_and_cut_between("/a", "/b");
+    let event = first.fired().await.expect("told before the cut");
+    assert!(event.zxid.is_some());
+    let told = timeout(Duration::from_mins(5), second.fired()).await.expect("told in time");
+    let event = told.expect("told after the reconnect");
+    assert_eq!(event.zxid, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_one_shot_watch_ends_with_its_session() {
     let fake = Fake::default();
     fake.put("/a", b"0");
