@@ -156,6 +156,8 @@ impl Engine {
             })
         };
         self.ledger.retire(now(self.origin), watched);
+        // Nobody shall see a monitor without a picture.
+        self.draw();
     }
 
     /// Runs until it is told to stop.
@@ -165,7 +167,6 @@ impl Engine {
         mut commands: mpsc::Receiver<Command>,
         mut stop: watch::Receiver<bool>,
     ) {
-        self.draw();
         loop {
             self.settle().await;
             let wait = self.wait();
