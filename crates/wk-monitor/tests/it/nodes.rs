@@ -171,3 +171,25 @@ async fn ack_and_close() {
     assert!(timeline.iter().any(|line| line.actor == "ann"), "{timeline:#?}");
     monitor.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_monitors_own_session_makes_nobody_alive() {
+    let site = Site::new();
+    let own = site.client(Duration::from_secs(10));
+    let monitor = site.monitor_by(own.clone()).await;
+    let handle = monitor.handle();
+    let node = site.join("a").await;
+    until_state(&handle, "a", NodeState::Up).await;
+    node.close().await.unwrap();
+    until_state(&handle, "a", NodeState::Down).await;
+    // A "recovery" that would only mask the fault.
+    own.create("/nodes/a/alive", "", CreateMode::Ephemeral).await.unwrap();
+    until(&handle, "the forgery to be seen", |fleet, _| {
+        let node = &fleet.ensembles[0].nodes[0];
+        let seen = node.evidence.iter().any(|line| line.contains("monitor's own session"));
+        (seen && node.state == NodeState::Down).then_some(())
+    })
+    .await;
+    assert!(incidents(&handle)[0].state.is_open());
+    monitor.stop().await;
+}

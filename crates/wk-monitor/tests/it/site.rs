@@ -58,7 +58,12 @@ impl Site {
 
     /// A monitor as an outsider sees the server: by its address alone.
     pub(crate) async fn monitor(&self, urls: &[String]) -> Monitor {
-        self.start_monitor(urls, None).await
+        self.start_monitor(urls, None, self.client(Duration::from_secs(10))).await
+    }
+
+    /// A monitor that uses this very client.
+    pub(crate) async fn monitor_by(&self, client: Client) -> Monitor {
+        self.start_monitor(&[], None, client).await
     }
 
     /// A monitor as inside `up`: the server tells it of session ends.
@@ -73,13 +78,14 @@ impl Site {
                 }
             }
         });
-        self.start_monitor(urls, Some(told)).await
+        self.start_monitor(urls, Some(told), self.client(Duration::from_secs(10))).await
     }
 
     async fn start_monitor(
         &self,
         urls: &[String],
         session_ends: Option<mpsc::Receiver<SessionEnd>>,
+        client: Client,
     ) -> Monitor {
         let channel = |(index, url): (usize, &String)| {
             Channel::parse(&format!("channel-{index}"), url, &|_| None).unwrap()
@@ -88,7 +94,6 @@ impl Site {
         let figures_interval = Duration::from_millis(200);
         let defaults = Config::new(self.data().to_owned());
         let config = Config { channels, figures_interval, ..defaults };
-        let client = self.client(Duration::from_secs(10));
         let servers = vec![self.address.to_string()];
         let port = EnsemblePort { name: "local".into(), servers, client, session_ends };
         Monitor::start(config, vec![port]).await.unwrap()
