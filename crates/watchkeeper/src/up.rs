@@ -106,24 +106,31 @@ pub(crate) fn choose<T>(lang: Lang, en: T, zh: T) -> T {
     }
 }
 
+/// Fills up to `width` columns of a terminal, on which a Chinese character takes two.
+pub(crate) fn padded(text: &str, width: usize) -> String {
+    let columns: usize = text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns)))
+}
+
 /// What was done, and what to try next.
 fn greeting(stack: &Stack, lang: Lang) -> String {
     let mut out = String::new();
     let t = |en, zh| choose(lang, en, zh);
     let _ = writeln!(out, "Watchkeeper {}\n", env!("CARGO_PKG_VERSION"));
     if let Some(addr) = stack.client_addr() {
-        let _ = writeln!(out, "  {:<12} {addr}", t("server", "服务器"));
+        let _ = writeln!(out, "  {} {addr}", padded(t("server", "服务器"), 12));
     }
     for (name, servers) in stack.watched() {
-        let _ = writeln!(out, "  {:<12} {name}: {}", t("watching", "监视"), servers.join(", "));
+        let _ =
+            writeln!(out, "  {} {name}: {}", padded(t("watching", "监视"), 12), servers.join(", "));
     }
-    let _ = writeln!(out, "  {:<12} {}", t("web", "网页"), stack.url());
-    let _ = writeln!(out, "  {:<12} {}", t("data", "数据"), stack.data().display());
+    let _ = writeln!(out, "  {} {}", padded(t("web", "网页"), 12), stack.url());
+    let _ = writeln!(out, "  {} {}", padded(t("data", "数据"), 12), stack.data().display());
     let told = match stack.channels() {
         [] => t("nobody yet: add --notify URL", "还没有人：请加上 --notify URL").to_owned(),
         names => names.join(", "),
     };
-    let _ = writeln!(out, "  {:<12} {told}\n", t("told", "通知"));
+    let _ = writeln!(out, "  {} {told}\n", padded(t("told", "通知"), 12));
     let _ =
         writeln!(out, "{}", t("Try next, in another terminal:", "接下来可以在另一个终端尝试："));
     for command in tries(stack) {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use wk_monitor::{Change, Incident, IncidentFilter, IncidentState, Lang, MonitorHandle, Severity};
+use wk_monitor::{
+    Change, Incident, IncidentFilter, IncidentState, Lang, MonitorHandle, Severity, Timestamp,
+};
 
-use super::choose;
+use super::{choose, padded};
 use crate::print;
 
 /// Follows a monitor and prints what is new.
@@ -85,9 +87,14 @@ impl Incidents {
 
 /// `12:03:04 DOWN ...`, then where to read on.
 fn line(incident: &Incident, url: &str, lang: Lang, colour: bool) -> String {
-    let at = jiff::Timestamp::from_millisecond(incident.last_seen.0);
-    let at = at.map_or_else(
-        |_| incident.last_seen.to_string(),
+    let when = match incident.state {
+        IncidentState::Firing | IncidentState::Unknown => incident.last_seen,
+        IncidentState::Resolved => incident.resolved_at.unwrap_or(incident.last_seen),
+        // What somebody does changes nothing of what was seen: it is now.
+        IncidentState::Acknowledged | IncidentState::Closed => Timestamp::now(),
+    };
+    let at = jiff::Timestamp::from_millisecond(when.0).map_or_else(
+        |_| when.to_string(),
         |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string(),
     );
     let (word, code) = match (incident.state, incident.severity) {
@@ -103,15 +110,13 @@ fn line(incident: &Incident, url: &str, lang: Lang, colour: bool) -> String {
     let (on, off) = if colour { (format!("\x1b[{code}m"), "\x1b[0m") } else { (String::new(), "") };
     // Names come from the registry: nothing in them may steer a terminal.
     let summary: String = incident.summary.chars().filter(|c| !c.is_control()).collect();
-    let _ = writeln!(out, "{at}  {on}{word:<10}{off}  {summary}");
+    let _ = writeln!(out, "{at}  {on}{}{off}  {summary}", padded(word, 10));
     let _ = writeln!(out, "{:>10}{:<12}{url}/incidents/{}", "", "", incident.id);
     out
 }
 
 #[cfg(test)]
 mod tests {
-    use wk_monitor::Timestamp;
-
     use super::*;
 
     fn incident(summary: &str, state: IncidentState) -> Incident {

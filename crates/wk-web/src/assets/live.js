@@ -56,8 +56,7 @@
     badge.textContent = on ? badge.dataset.on : badge.dataset.off;
     badge.classList.toggle('off', !on);
   };
-  const follow = document.body.dataset.follow !== 'no';
-  if (follow && 'EventSource' in window) {
+  if ('EventSource' in window) {
     const events = new EventSource('/api/v1/events');
     events.onopen = () => { show(true); changed(); };
     events.onerror = () => show(false);
