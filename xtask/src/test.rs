@@ -44,7 +44,28 @@ const PEER_GROUPS: &[Group] = &[
         needs: &[Peer::Python, Peer::Curator],
     },
     Group { module: "browser", title: "Chromium", needs: &[Peer::Browser] },
+    Group { module: "up", title: "up and demo", needs: &[Peer::ZooKeeper] },
+    Group {
+        module: "disk",
+        title: "one data directory, Apache and us",
+        needs: &[Peer::ZooKeeper, Peer::Python],
+    },
+    Group {
+        module: "channels",
+        title: "mail by aiosmtpd, DingTalk, webhook",
+        needs: &[Peer::Python],
+    },
+    Group {
+        module: "alarm",
+        title: "the first alarm, end to end",
+        needs: &[Peer::ZooKeeper, Peer::Python],
+    },
 ];
+
+/// The modules of the interop tests that are known to need peers.
+pub(crate) fn peer_modules() -> impl Iterator<Item = &'static str> {
+    PEER_GROUPS.iter().map(|group| group.module)
+}
 
 /// `cargo xtask test --quick`.
 pub(crate) fn quick(report: &mut Report) -> Result<()> {

@@ -33,6 +33,7 @@ fn complaints() -> Result<Vec<String>> {
     complaints.extend(licences::check(&metadata));
     let files = sources::rust_files()?;
     complaints.extend(sources::check(&files));
+    complaints.extend(sources::check_interop(&files));
     complaints.extend(named_tests::check(&files)?);
     complaints.extend(golden::check()?);
     Ok(complaints)

@@ -48,6 +48,25 @@ pub(super) fn check(files: &[Source]) -> Vec<String> {
     files.iter().flat_map(|file| check_file(&file.path, &file.text)).collect()
 }
 
+/// An interop test that uses a peer stands in the list of groups, else the quick command would run
+/// it without having fetched anything.
+pub(super) fn check_interop(files: &[Source]) -> Vec<String> {
+    const FOLDER: &str = "crates/watchkeeper/tests/it";
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| file.path.parent() == Some(Path::new(FOLDER))) {
+        let module = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        let is_test = file.text.contains("#[test]") || file.text.contains("#[tokio::test");
+        let uses_peer =
+            ["Peer::", "control()", "control_spec"].iter().any(|sign| file.text.contains(sign));
+        if is_test && uses_peer && crate::test::peer_modules().all(|known| known != module) {
+            complaints.push(format!(
+                "{FOLDER}/{module}.rs uses a peer and is not in PEER_GROUPS (xtask/src/test.rs)"
+            ));
+        }
+    }
+    complaints
+}
+
 fn check_file(path: &Path, text: &str) -> Vec<String> {
     let path = path.display();
     let mut complaints = Vec::new();
