@@ -44,7 +44,6 @@ const PEER_GROUPS: &[Group] = &[
         needs: &[Peer::Python, Peer::Curator],
     },
     Group { module: "browser", title: "Chromium", needs: &[Peer::Browser] },
-    Group { module: "up", title: "up and demo", needs: &[Peer::ZooKeeper] },
     Group {
         module: "disk",
         title: "one data directory, Apache and us",
