@@ -2,13 +2,16 @@
 //! names of this server are masked.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 
 use serde_json::Value;
 use wk_client::{Client, CreateMode};
 use wk_peers::Server;
-use wk_peers::wait::http_get;
+use wk_peers::wait::{LONG, http_get};
 
-use crate::harness::{Running, control_with_pages, subject_with_pages};
+use crate::harness::{
+    Running, cache, control_spec, control_with_pages, start, subject_spec, subject_with_pages,
+};
 
 /// Commands whose whole text must be equal. `monitor` has a test of its own.
 const ALIKE: &[&str] = &[
@@ -86,6 +89,34 @@ fn paths_beside_the_commands_answer_as_apaches_do() {
     let (_, all) = http_get(theirs.admin, "/commands").unwrap();
     for line in links.lines() {
         assert!(all.contains(line), "{line} is none of Apache's");
+    }
+}
+
+#[test]
+fn command_url_moves_and_enable_server_turns_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let moved = start(&subject_spec(dir.path()).with_pages().with("admin.commandURL=/ops"));
+    let code = |path| http_get(moved.admin, path).unwrap().0.split(' ').nth(1).map(str::to_owned);
+    assert_eq!(code("/ops/ruok").as_deref(), Some("200"));
+    assert_eq!(code("/commands/ruok").as_deref(), Some("404"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let off = start(&subject_spec(dir.path()).with_pages().with("admin.enableServer=false"));
+    assert!(http_get(off.admin, "/commands/ruok").is_err(), "nothing listens there");
+}
+
+#[test]
+fn taken_ports_of_pages_stop_the_start_with_apaches_exit_codes() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().port();
+    for (key, code) in [("admin.serverPort", 4), ("metricsProvider.httpPort", 1)] {
+        for spec in [subject_spec, control_spec] {
+            let dir = tempfile::tempdir().unwrap();
+            let spec = spec(dir.path()).with_pages().with(&format!("{key}={taken}"));
+            let mut server = spec.spawn(&cache()).unwrap();
+            let status = server.process.wait(LONG).unwrap();
+            assert_eq!(status.code(), Some(code), "{key}: {}", server.process.tail());
+        }
     }
 }
 
