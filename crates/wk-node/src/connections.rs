@@ -8,6 +8,10 @@ use wk_proto::{Id, Mono, OpCode, SessionId, Wall, Zxid};
 
 use crate::input::ConnId;
 
+/// Reads that may wait behind a connection's writes. They are all answered in the step that answers
+/// the write, so this bounds what that step may add to the connection's output.
+pub(crate) const READS_QUEUED_MAX: usize = 64;
+
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -85,6 +89,8 @@ pub struct Connection {
     pub(crate) ids: Vec<Id>,
     /// Requests without a reply, oldest first. The front is never a read that could be answered.
     pub(crate) queue: VecDeque<Queued>,
+    /// Those of them that are not writes; see [`READS_QUEUED_MAX`].
+    pub(crate) queued_reads: usize,
     /// The driver was told not to read: too much is under way.
     pub(crate) throttled: bool,
     pub(crate) counters: ConnectionCounters,
@@ -101,6 +107,7 @@ impl Connection {
             read_only: None,
             ids: vec![Id { scheme: "ip".to_owned(), id: peer.ip().to_canonical().to_string() }],
             queue: VecDeque::new(),
+            queued_reads: 0,
             throttled: false,
             counters: ConnectionCounters { last_cxid: -1, ..ConnectionCounters::default() },
         }

@@ -8,7 +8,7 @@ use wk_tree::watches::Watches;
 use wk_tree::{Applied, Outstanding, Tree};
 
 use crate::config::NodeConfig;
-use crate::connections::{Connection, ConnectionCounters, Connections, Phase, Queued};
+use crate::connections::{Connection, ConnectionCounters, Connections, Phase};
 use crate::events::watcher;
 use crate::input::{CloseReason, ConnId, Effect, Input, Now, Out};
 use crate::reapers::Reaper;
@@ -133,8 +133,7 @@ impl Node {
     fn forget(&mut self, conn: ConnId) -> Option<Connection> {
         let connection = self.connections.remove(&conn)?;
         self.watches.drop_watcher(watcher(conn));
-        self.queued_reads -=
-            connection.queue.iter().filter(|q| !matches!(q, Queued::Write)).count();
+        self.queued_reads -= connection.queued_reads;
         if let Some(session) = self.sessions.get_mut(connection.session)
             && session.conn == Some(conn)
         {

@@ -42,8 +42,10 @@ impl Node {
             let max = self.config.reap_per_minute_max as usize;
             self.reaper.waiting = self.tree.reapable(now.wall, max).into();
         }
+        // Since it was listed it may have been set, or deleted and made again as something else.
         if self.log_ok
             && let Some(path) = self.reaper.waiting.pop_front()
+            && self.tree.is_reapable(&path, now.wall)
         {
             let request = Request::DeleteContainer { path: &path };
             self.propose(now, SessionId::NONE, Xid(0), Ok(&request), Origin::Reaper, out);

@@ -4,7 +4,7 @@ use tracing::debug;
 use wk_proto::client::{ReplyHeader, Request, RequestHeader};
 use wk_proto::{ErrorCode, OpCode, Reader, Xid, Zxid};
 
-use crate::connections::Queued;
+use crate::connections::{Queued, READS_QUEUED_MAX};
 use crate::input::{CloseReason, ConnId, Effect, Now, Out};
 use crate::node::Node;
 use crate::replies::{Asked, Replies};
@@ -34,7 +34,7 @@ impl Node {
             }
             _ => self.read_in_turn(now, asked, frame, out),
         }
-        self.throttle(conn, header.xid, out);
+        self.throttle(conn, out);
     }
 
     /// Answers a read now, or queues it behind what this connection still waits for.
@@ -45,11 +45,13 @@ impl Node {
             let after = self.last_proposed;
             connection.queue.push_back(Queued::Sync { after, frame: frame.into(), received });
             self.syncs.push_back((after, asked.conn));
+            connection.queued_reads += 1;
             self.queued_reads += 1;
         } else if connection.queue.is_empty() {
             self.read(now, asked, frame, out);
         } else {
             connection.queue.push_back(Queued::Read { frame: frame.into(), received });
+            connection.queued_reads += 1;
             self.queued_reads += 1;
         }
     }
@@ -72,6 +74,7 @@ impl Node {
                 }
                 None | Some(Queued::Write) => break,
             };
+            connection.queued_reads -= 1;
             self.queued_reads -= 1;
             let Ok(header) = RequestHeader::decode(&mut Reader::new(&frame)) else { continue };
             let op = OpCode::from_code(header.op);
@@ -96,14 +99,14 @@ impl Node {
         self.pipeline.len() + self.queued_reads
     }
 
-    /// Stops reading from a connection that waits while too much is under way.
-    fn throttle(&mut self, conn: ConnId, xid: Xid, out: &mut Out) {
-        if xid.0 <= 0 || self.under_way() <= self.config.outstanding_max {
-            return;
-        }
+    /// Stops reading from a connection that waits while too much is under way, or that has too
+    /// many reads waiting itself.
+    fn throttle(&mut self, conn: ConnId, out: &mut Out) {
+        let busy = self.under_way() > self.config.outstanding_max;
         if let Some(connection) = self.connections.get_mut(&conn)
             && !connection.throttled
             && !connection.queue.is_empty()
+            && (busy || connection.queued_reads >= READS_QUEUED_MAX)
         {
             connection.throttled = true;
             out.effects.push(Effect::StopReading { conn });
@@ -114,6 +117,7 @@ impl Node {
         let relaxed = self.under_way() < self.config.outstanding_max;
         if let Some(connection) = self.connections.get_mut(&conn)
             && connection.throttled
+            && connection.queued_reads < READS_QUEUED_MAX
             && (relaxed || connection.queue.is_empty())
         {
             connection.throttled = false;

@@ -126,9 +126,10 @@ impl Node {
         let mut applied = std::mem::take(&mut self.applied);
         while let Some(pending) = self.pipeline.pop_front_if(|p| p.zxid <= upto) {
             self.apply(now, &pending, &mut applied, out);
+            // Before the next txn: its client may have asked for a sync in front of it.
+            self.release_syncs(now, out);
         }
         self.applied = applied;
-        self.release_syncs(now, out);
     }
 
     fn apply(&mut self, now: Now, pending: &Pending, applied: &mut Applied, out: &mut Out) {

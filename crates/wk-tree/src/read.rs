@@ -134,16 +134,23 @@ impl Tree {
     /// Up to `max` containers and TTL znodes whose time has come (`ContainerManager`, 3.9).
     /// Containers that never had a child stay.
     pub fn reapable(&self, now: Wall, max: usize) -> Vec<String> {
-        let containers = self.containers.iter().filter(|id| {
-            let node = self.nodes.get(**id);
-            node.children == 0 && node.cversion > 0
-        });
-        let ttls = self.ttls.iter().filter(|id| {
-            let node = self.nodes.get(**id);
-            let OwnerKind::Ttl(ttl) = self.kind(node) else { return false };
-            node.children == 0 && ttl != 0 && now.0.saturating_sub(node.mtime) > ttl
-        });
-        containers.chain(ttls).take(max).map(|id| self.path_of(*id)).collect()
+        let all = self.containers.iter().chain(&self.ttls);
+        let due = all.filter(|id| self.is_due(self.nodes.get(**id), now));
+        due.take(max).map(|id| self.path_of(*id)).collect()
+    }
+
+    /// Is there a container or TTL znode at this path whose time has come?
+    pub fn is_reapable(&self, path: &str, now: Wall) -> bool {
+        self.get(path).is_some_and(|node| self.is_due(node, now))
+    }
+
+    fn is_due(&self, node: &Node, now: Wall) -> bool {
+        let time_has_come = match self.kind(node) {
+            OwnerKind::Container => node.cversion > 0,
+            OwnerKind::Ttl(ttl) => ttl != 0 && now.0.saturating_sub(node.mtime) > ttl,
+            OwnerKind::Persistent | OwnerKind::Ephemeral(_) => false,
+        };
+        time_has_come && node.children == 0
     }
 
     /// Every znode in pre-order, with its data and stat, for tools and checkers.

@@ -1,6 +1,7 @@
 //! Order and durability of replies and events.
 
 use super::*;
+use crate::connections::READS_QUEUED_MAX;
 
 #[test]
 fn a_write_is_answered_only_once_it_is_on_disk() {
@@ -47,6 +48,48 @@ fn a_sync_waits_for_the_writes_of_others() {
     assert_eq!(rig.got(b), [Got::Reply(1, 3, 0), Got::Reply(2, 3, 0)]);
     rig.ask(b, 3, &Request::Sync { path: "/" });
     assert_eq!(rig.got(b), [Got::Reply(3, 3, 0)]);
+}
+
+#[test]
+fn a_sync_in_front_of_a_write_of_the_same_batch_is_answered_first() {
+    let mut rig = Rig::new();
+    let (a, _) = rig.client();
+    let (b, _) = rig.client();
+    rig.create(a, 1, "/a", CreateMode::Persistent);
+    rig.ask(b, 1, &Request::Sync { path: "/" });
+    rig.exists(b, 2, "/a", false);
+    rig.create(b, 3, "/b", CreateMode::Persistent);
+    rig.ask(b, 4, &Request::Sync { path: "/" });
+    rig.create(a, 2, "/c", CreateMode::Persistent);
+    rig.create(b, 5, "/d", CreateMode::Persistent);
+    rig.sync();
+    assert_eq!(
+        rig.got(b),
+        [
+            Got::Reply(1, 3, 0),
+            Got::Reply(2, 3, 0),
+            Got::Reply(3, 4, 0),
+            Got::Reply(4, 4, 0),
+            Got::Reply(5, 6, 0),
+        ]
+    );
+}
+
+#[test]
+fn reads_behind_a_write_are_bounded() {
+    let mut rig = Rig::new();
+    let (conn, _) = rig.client();
+    rig.stopped.clear();
+    rig.create(conn, 1, "/a", CreateMode::Persistent);
+    for _ in 1..READS_QUEUED_MAX {
+        rig.exists(conn, 0, "/a", false);
+    }
+    assert!(rig.stopped.is_empty());
+    rig.exists(conn, 0, "/a", false);
+    assert_eq!(rig.stopped.get(&conn), Some(&true), "whatever the xid");
+    rig.sync();
+    assert_eq!(rig.stopped.get(&conn), Some(&false));
+    assert_eq!(rig.got(conn).len(), 1 + READS_QUEUED_MAX);
 }
 
 #[test]
@@ -218,4 +261,43 @@ fn an_empty_container_is_reaped() {
     rig.got(conn);
     rig.exists(conn, 4, "/c", false);
     assert_eq!(rig.got(conn), [Got::Reply(4, 5, -101)]);
+}
+
+#[test]
+fn a_container_made_again_as_a_plain_znode_is_not_reaped() {
+    let mut rig = Rig::with(NodeConfig { reap_per_minute_max: 2, ..NodeConfig::default() });
+    let (conn, _) = rig.client();
+    for (xid, path) in [(1, "/c"), (10, "/d")] {
+        let create = CreateRequest {
+            path,
+            data: None,
+            acl: AclList::open(),
+            flags: CreateMode::Container.flags(),
+            ttl: 0,
+        };
+        rig.ask(conn, xid, &Request::Create(OpCode::CreateContainer, create));
+        rig.create(conn, xid + 1, &format!("{path}/x"), CreateMode::Persistent);
+        let child = format!("{path}/x");
+        rig.ask(conn, xid + 2, &Request::Delete { path: &child, version: -1 });
+    }
+    rig.sync();
+    // The first is deleted when both are listed; half a minute later it is the second's turn.
+    for _ in 0..6 {
+        rig.pass(10_000);
+        rig.raw(conn, -2, OpCode::Ping.code(), &[]);
+    }
+    rig.sync();
+    rig.ask(conn, 20, &Request::Delete { path: "/d", version: -1 });
+    rig.create(conn, 21, "/d", CreateMode::Persistent);
+    rig.sync();
+    for _ in 0..4 {
+        rig.pass(10_000);
+        rig.raw(conn, -2, OpCode::Ping.code(), &[]);
+    }
+    rig.sync();
+    rig.got(conn);
+    rig.exists(conn, 22, "/c", false);
+    rig.exists(conn, 23, "/d", false);
+    let got = rig.got(conn);
+    assert!(matches!(got[..], [Got::Reply(22, _, -101), Got::Reply(23, _, 0)]), "{got:?}");
 }
