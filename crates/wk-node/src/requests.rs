@@ -2,7 +2,7 @@
 
 use tracing::debug;
 use wk_proto::client::{ReplyHeader, Request, RequestHeader};
-use wk_proto::{ErrorCode, OpCode, Reader, Xid, Zxid};
+use wk_proto::{ErrorCode, OpCode, Reader, Zxid};
 
 use crate::connections::{Queued, READS_QUEUED_MAX};
 use crate::input::{CloseReason, ConnId, Effect, Now, Out};
