@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     pub(crate) frame: Vec<u8>,
     /// Where the server put it; `None` for reads.
     pub(crate) zxid: Option<Zxid>,
+    /// The last txn that had been proposed when it came: what a sync has to wait for.
+    pub(crate) proposed: Zxid,
 }
 
 /// The proposed history and the model at the last position that somebody has seen.
@@ -57,6 +59,11 @@ impl History {
 
     pub(crate) fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The last txn that was proposed.
+    pub(crate) fn last(&self) -> Zxid {
+        self.last
     }
 
     /// The server has proposed a txn.
@@ -132,6 +139,10 @@ impl History {
             return Err(format!("answered {:?}, asked was {xid:?} {request:?}", header.xid));
         }
         self.show(header.zxid)?;
+        if matches!(request, Request::Sync { .. }) && header.zxid < asked.proposed {
+            let (at, proposed) = (header.zxid, asked.proposed);
+            return Err(format!("a sync was answered at {at}, {proposed} had been proposed"));
+        }
         let expected = match asked.zxid {
             Some(zxid) if zxid != header.zxid => {
                 return Err(format!("{request:?} at {zxid} was answered with {}", header.zxid));

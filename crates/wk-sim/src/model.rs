@@ -240,6 +240,9 @@ impl Model {
     /// The reply to a read. Names of children are in order, which the server's need not be.
     pub(crate) fn read(&self, request: &Request<'_>) -> Reply {
         let mut body = Vec::new();
+        if let Request::Sync { path } = request {
+            body.put_string(path);
+        }
         let Request::Read { op, path, .. } = request else { return Reply { err: 0, body } };
         let Some(znode) = self.znodes.get(*path) else { return Reply::error(ErrorCode::NoNode) };
         if *op == OpCode::GetData {

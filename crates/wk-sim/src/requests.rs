@@ -36,7 +36,8 @@ pub(crate) fn close_session(xid: Xid) -> Vec<u8> {
 /// Any request; half of them are writes.
 pub(crate) fn any(random: &mut Random, xid: Xid) -> Vec<u8> {
     let request = match random.below(20) {
-        0..=3 => read(random, OpCode::GetData),
+        0 => Request::Sync { path: "/" },
+        1..=3 => read(random, OpCode::GetData),
         4..=5 => read(random, OpCode::Exists),
         6..=8 => read(random, OpCode::GetChildren2),
         9..=12 => multi(random),

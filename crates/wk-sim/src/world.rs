@@ -352,7 +352,8 @@ impl World {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id).filter(|c| c.at_server) else { return Ok(()) };
         let session = if conn.greeted {
-            conn.asked.push_back(Asked { frame: frame.to_vec(), zxid: None });
+            let proposed = self.history.last();
+            conn.asked.push_back(Asked { frame: frame.to_vec(), zxid: None, proposed });
             conn.session
         } else {
             let resumed = wk_proto::client::ConnectRequest::decode(frame);
