@@ -56,13 +56,23 @@ pub(crate) fn print(line: &str) {
     let _closed = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Runs one seed. A panic of the server's own assertions is a failure of that seed like any other.
+pub(crate) fn run_seed(seed: u64, talkative: bool) -> Result<Summary, String> {
+    let run = || World::new(seed, talkative).run();
+    std::panic::catch_unwind(run).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panicked: {}", said.unwrap_or("without a word")))
+    })
+}
+
 fn run_many(args: &Args) -> bool {
     let end = args.minutes.map(|minutes| Instant::now() + Duration::from_mins(minutes));
     let mut total = Summary::default();
     let mut done = 0;
     while end.map_or(done < args.seeds, |end| Instant::now() < end) {
         let seed = args.from + done;
-        match World::new(seed, false).run() {
+        match run_seed(seed, false) {
             Ok(summary) => total.add(&summary),
             Err(wrong) => {
                 print(&format!("seed {seed}: {wrong}"));
@@ -83,7 +93,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let passed = match args.seed {
         None => run_many(&args),
-        Some(seed) => match World::new(seed, true).run() {
+        Some(seed) => match run_seed(seed, true) {
             Ok(summary) => {
                 print(&format!("seed {seed} passed: {summary:?}"));
                 true
