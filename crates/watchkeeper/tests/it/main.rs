@@ -31,6 +31,7 @@ mod prometheus;
 mod raw;
 mod rust_client;
 mod script;
+mod sessions;
 mod shell;
 mod up;
 mod words;

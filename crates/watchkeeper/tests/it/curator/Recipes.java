@@ -452,12 +452,18 @@ public class Recipes {
         PersistentNode n = keep(new PersistentNode(c, CreateMode.EPHEMERAL, false, "/pn", bytes("x")));
         n.start();
         check(n.waitForInitialCreate(30, TimeUnit.SECONDS), "created");
-        long before = c.getZookeeperClient().getZooKeeper().getSessionId();
         other.delete().forPath("/pn");
         until("made again", () -> other.checkExists().forPath("/pn") != null);
-        c.getZookeeperClient().getZooKeeper().getTestable().injectSessionExpiration();
+        // Another client for the lost session: a recipe that is still busy with the deletion above
+        // may miss the end of its session, whichever server it speaks with.
+        CuratorFramework d = client();
+        PersistentNode m = keep(new PersistentNode(d, CreateMode.EPHEMERAL, false, "/pm", bytes("x")));
+        m.start();
+        check(m.waitForInitialCreate(30, TimeUnit.SECONDS), "created");
+        long before = d.getZookeeperClient().getZooKeeper().getSessionId();
+        d.getZookeeperClient().getZooKeeper().getTestable().injectSessionExpiration();
         until("made again by a new session", () -> {
-            Stat stat = other.checkExists().forPath("/pn");
+            Stat stat = other.checkExists().forPath("/pm");
             return stat != null && stat.getEphemeralOwner() != before;
         });
         PersistentTtlNode t = keep(new PersistentTtlNode(c, "/ptn", 60_000, bytes("y")));
