@@ -99,6 +99,10 @@ impl<'a> View<'a> {
     }
 }
 
+/// Room that is kept for the next changes once none is outstanding. A burst, such as the end of
+/// many sessions at once, must not hold its memory for good.
+const KEPT_LEN: usize = 1024;
+
 /// Changes prepared and not yet applied.
 #[derive(Debug, Default)]
 pub struct Outstanding {
@@ -109,6 +113,9 @@ pub struct Outstanding {
     // Zxids ascend.
     queue: VecDeque<(Zxid, Touched)>,
     sessions: BTreeMap<SessionId, PendingSession>,
+    /// The records whose znode will be there with an owner, by owner. The end of a session asks for
+    /// its own; going through all records would make the end of many sessions quadratic.
+    owned: BTreeSet<(SessionId, u32)>,
     /// The tree's digest once all of this is applied; kept up while `queue` has entries.
     digest: u64,
     undo: Vec<(u32, Option<State>)>,
@@ -130,6 +137,9 @@ impl Outstanding {
     pub fn applied(&mut self, upto: Zxid) {
         while let Some((_, touched)) = self.queue.pop_front_if(|(zxid, _)| *zxid <= upto) {
             self.forget(touched);
+        }
+        if self.queue.is_empty() {
+            self.give_back();
         }
     }
 
@@ -195,8 +205,10 @@ impl Outstanding {
             state.digest = if counted { node_digest(state.crc, &state.stat) } else { 0 };
         }
         let new = after.as_ref().map_or(0, |state| state.digest);
+        let owners = [owner(before.as_ref()), owner(after.as_ref())];
         record.state = after;
         record.changes += 1;
+        self.change_owner(at, owners);
         self.digest = self.digest.wrapping_sub(u64::from(old)).wrapping_add(u64::from(new));
         self.undo.push((at, before));
         self.queue.push_back((zxid, Touched::Node(at)));
@@ -211,7 +223,9 @@ impl Outstanding {
     /// Undoes all that was changed since [`Outstanding::begin`].
     pub(crate) fn roll_back(&mut self, mark: &Mark) {
         while let Some((at, before)) = self.undo.pop() {
-            self.records[at as usize].state = before;
+            let to = owner(before.as_ref());
+            let undone = std::mem::replace(&mut self.records[at as usize].state, before);
+            self.change_owner(at, [owner(undone.as_ref()), to]);
         }
         while self.queue.len() > mark.queue_len {
             if let Some((_, touched)) = self.queue.pop_back() {
@@ -223,18 +237,38 @@ impl Outstanding {
 
     /// The session's ephemerals as they will be.
     pub(crate) fn ephemerals_of(&self, tree: &Tree, session: SessionId) -> BTreeSet<String> {
-        let mut paths: BTreeSet<_> = tree.ephemerals_of(session).collect();
-        for record in self.records.iter().filter(|record| record.changes > 0) {
-            match &record.state {
-                Some(state) if state.stat.ephemeral_owner == session.0 => {
-                    paths.insert(record.path.to_string());
-                }
-                _ => {
-                    paths.remove(&*record.path);
-                }
-            }
+        // Where there is a record, it speaks for the znode.
+        let committed = tree.ephemerals_of(session).filter(|path| self.find(path).is_none());
+        let pending = self.owned.range((session, 0)..=(session, u32::MAX));
+        let pending = pending.map(|(_, at)| self.records[*at as usize].path.to_string());
+        committed.chain(pending).collect()
+    }
+
+    /// Moves a record from one owner to another in `owned`.
+    fn change_owner(&mut self, at: u32, [from, to]: [Option<SessionId>; 2]) {
+        if from == to {
+            return;
         }
-        paths
+        if let Some(from) = from {
+            self.owned.remove(&(from, at));
+        }
+        if let Some(to) = to {
+            self.owned.insert((to, at));
+        }
+    }
+
+    /// Gives back what a burst of changes took; nothing is outstanding.
+    fn give_back(&mut self) {
+        self.records.clear();
+        self.free.clear();
+        self.undo.clear();
+        self.by_path.clear();
+        self.records.shrink_to(KEPT_LEN);
+        self.free.shrink_to(KEPT_LEN);
+        self.undo.shrink_to(KEPT_LEN);
+        self.queue.shrink_to(KEPT_LEN);
+        let (records, hasher) = (&self.records, &self.hash);
+        self.by_path.shrink_to(KEPT_LEN, |at| hasher.hash_one(&*records[*at as usize].path));
     }
 
     fn find(&self, path: &str) -> Option<u32> {
@@ -246,6 +280,7 @@ impl Outstanding {
 
     fn add(&mut self, record: Record) -> u32 {
         let hash = self.hash.hash_one(&*record.path);
+        let owner = owner(record.state.as_ref());
         let at = if let Some(at) = self.free.pop() {
             self.records[at as usize] = record;
             at
@@ -255,6 +290,7 @@ impl Outstanding {
         };
         let (records, hasher) = (&self.records, &self.hash);
         self.by_path.insert_unique(hash, at, |at| hasher.hash_one(&*records[*at as usize].path));
+        self.change_owner(at, [None, owner]);
         at
     }
 
@@ -274,14 +310,90 @@ impl Outstanding {
                 if record.changes > 0 {
                     return;
                 }
-                record.state = None;
+                let owner = owner(record.state.take().as_ref());
                 let path = std::mem::take(&mut record.path);
                 let hash = self.hash.hash_one(&*path);
                 if let Ok(entry) = self.by_path.find_entry(hash, |other| *other == at) {
                     entry.remove();
                 }
                 self.free.push(at);
+                self.change_owner(at, [owner, None]);
             }
         }
+    }
+}
+
+fn owner(state: Option<&State>) -> Option<SessionId> {
+    state.map(|state| SessionId(state.stat.ephemeral_owner)).filter(|id| *id != SessionId::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use wk_proto::client::request::Request;
+
+    use super::*;
+    use crate::testing::{ME, Server, create};
+    use crate::tree::TreeOptions;
+
+    const OTHER: SessionId = SessionId(ME.0 + 1);
+
+    fn server() -> Server {
+        let mut server = Server::new(TreeOptions::default());
+        server.run(OTHER, &Request::CreateSession { timeout: 4000 });
+        server
+    }
+
+    fn owned(server: &Server, session: SessionId) -> Vec<&str> {
+        let Outstanding { owned, records, .. } = &server.outstanding;
+        let mine = owned.iter().filter(|(owner, _)| *owner == session);
+        mine.map(|(_, at)| &*records[*at as usize].path).collect()
+    }
+
+    fn closing(server: &Server, session: SessionId) -> Vec<String> {
+        server.outstanding.ephemerals_of(&server.tree, session).into_iter().collect()
+    }
+
+    #[test]
+    fn a_session_that_ends_is_asked_for_its_own_records_only() {
+        let mut s = server();
+        s.create("/old", 1);
+        s.prepare(ME, &create("/mine", 1));
+        s.prepare(OTHER, &create("/theirs", 1));
+        s.prepare(ME, &create("/p", 0));
+        s.prepare(ME, &Request::Delete { path: "/old", version: -1 });
+        assert_eq!((owned(&s, ME), owned(&s, OTHER)), (vec!["/mine"], vec!["/theirs"]));
+        assert_eq!(closing(&s, ME), ["/mine"]);
+        // Undone: one that comes, one that goes.
+        let ops = [
+            create("/undone", 1),
+            Request::Delete { path: "/mine", version: -1 },
+            Request::Delete { path: "/missing", version: -1 },
+        ];
+        s.prepare(ME, &Request::Multi(ops.into()));
+        assert_eq!(owned(&s, ME), ["/mine"]);
+        while s.apply_next() {}
+        assert!(s.outstanding.owned.is_empty());
+        assert_eq!(closing(&s, ME), ["/mine"]);
+        // A committed one that only changes stays its owner's.
+        s.prepare(ME, &crate::testing::set("/mine", b"new", -1));
+        assert_eq!((owned(&s, ME), closing(&s, ME)), (vec!["/mine"], vec!["/mine".to_owned()]));
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        let mut s = server();
+        for i in 0..4 * KEPT_LEN {
+            s.prepare(ME, &create(&format!("/e{i}"), 1));
+        }
+        assert!(s.outstanding.records.capacity() > 2 * KEPT_LEN);
+        s.prepare(ME, &Request::CloseSession);
+        while s.apply_next() {}
+        let Outstanding { records, free, by_path, queue, undo, .. } = &s.outstanding;
+        assert_eq!((records.len(), free.len(), by_path.len()), (0, 0, 0));
+        let capacities = [records.capacity(), free.capacity(), queue.capacity(), undo.capacity()];
+        assert!(capacities.iter().all(|capacity| *capacity <= KEPT_LEN), "{capacities:?}");
+        // A hash table keeps some of its room free.
+        assert!(by_path.capacity() <= 2 * KEPT_LEN);
+        assert_eq!(s.tree.counts().ephemerals, 0);
     }
 }
