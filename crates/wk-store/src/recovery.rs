@@ -143,7 +143,7 @@ pub fn write_snapshot(
     options: SnapshotOptions,
 ) -> Result<SnapshotInfo, StoreError> {
     let mut writer = SnapshotWriter::begin(disk, tree.last_zxid(), options)?;
-    tree.image_begin();
+    tree.image_begin_still();
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         let more = tree.image_next(&mut chunk, CHUNK);

@@ -131,6 +131,11 @@ impl AclTable {
         self.slot(id).is_some_and(|slot| slot.born > births)
     }
 
+    /// The first number above all that were ever given out.
+    pub(crate) fn end(&self) -> i64 {
+        i64::try_from(self.slots.len()).expect("ids are 32 bits wide") + 1
+    }
+
     /// Every ACL in use but the open one.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AclId, AclList<'_>)> {
         self.slots

@@ -4,7 +4,8 @@
 //! is copied first; what it shows of each znode is the state at that znode's turn. It is named after
 //! the last txn before it began, and the log from there on is replayed over it. Two kinds of things
 //! younger than its beginning are left out, because a replayed txn brings them: znodes (skipped), and
-//! ACLs (a znode with such an ACL is written as if it were open).
+//! ACLs (a znode with such an ACL is written as shut to everybody: if the log has lost that txn, what
+//! was protected must not come back open).
 //!
 //! The file's own header and seals belong to the store.
 
@@ -12,7 +13,7 @@ mod load;
 
 pub use load::{Fed, LoadError, Loader, load};
 
-use wk_proto::{JuteWrite, Zxid};
+use wk_proto::{Acl, AclList, JuteWrite, Perms, Zxid};
 
 use crate::acl_table::AclId;
 use crate::node::{NIL, NodeId, ROOT};
@@ -25,6 +26,12 @@ const OPEN_INDEX: i64 = -1;
 /// a slice of any number of them would hold up the requests behind it.
 const SKIPPED_COST: usize = 64;
 
+/// The ACL that lets nobody but `super` do anything. An empty list would be open to everybody, here
+/// and in Apache's server; one entry that grants nothing is not.
+fn shut() -> AclList<'static> {
+    AclList::from_acls(&[Acl::new(Perms(0), "world", "anyone")])
+}
+
 /// Where the writing of a snapshot stands.
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -32,6 +39,8 @@ pub(crate) struct Walk {
     start: Zxid,
     /// The ACL table's births at the beginning.
     births: u64,
+    /// The index of [`shut`] in the image, for younger ACLs; none if nothing changes meanwhile.
+    shut: Option<i64>,
     /// Have sessions and ACLs been written?
     begun: bool,
     /// The next znode; [`NIL`] at the end. The tree moves it on when it deletes that znode.
@@ -84,9 +93,21 @@ impl Walk {
 impl Tree {
     /// Begins a snapshot, named after [`Tree::last_zxid`]; one that was being written is given up.
     pub fn image_begin(&mut self) {
+        // Behind all that are there. An id that comes up later is that of a younger ACL.
+        self.begin_walk(Some(self.acls.end()));
+    }
+
+    /// Begins a snapshot of a tree to which nothing is applied until it is written: byte for byte
+    /// what Apache writes of a fresh tree.
+    pub fn image_begin_still(&mut self) {
+        self.begin_walk(None);
+    }
+
+    fn begin_walk(&mut self, shut: Option<i64>) {
         self.walk = Some(Walk {
             start: self.last_zxid,
             births: self.acls.births(),
+            shut,
             begun: false,
             next: ROOT,
             path: String::new(),
@@ -100,7 +121,7 @@ impl Tree {
         let end = out.len().saturating_add(bytes_max);
         if !walk.begun {
             walk.begun = true;
-            self.encode_tables(out);
+            self.encode_tables(&walk, out);
         }
         let mut skipped = 0_usize;
         while walk.next != NIL {
@@ -126,16 +147,21 @@ impl Tree {
         self.walk = None;
     }
 
-    fn encode_tables(&self, out: &mut Vec<u8>) {
+    fn encode_tables(&self, walk: &Walk, out: &mut Vec<u8>) {
         out.put_len(self.sessions.len());
         for (id, timeout) in &self.sessions {
             out.put_i64(id.0);
             out.put_i32(*timeout);
         }
-        out.put_len(self.acls.iter().count());
-        for (id, list) in self.acls.iter() {
+        let acls = || self.acls.iter().filter(|(id, _)| !self.acls.is_younger(*id, walk.births));
+        out.put_len(acls().count() + usize::from(walk.shut.is_some()));
+        for (id, list) in acls() {
             out.put_i64(i64::from(id.0));
             out.put_bytes(list.as_bytes());
+        }
+        if let Some(index) = walk.shut {
+            out.put_i64(index);
+            out.put_bytes(shut().as_bytes());
         }
     }
 
@@ -143,8 +169,13 @@ impl Tree {
         let node = self.nodes.get(walk.next);
         out.put_string(&walk.path);
         out.put_buffer(node.data());
-        let open = node.acl == AclId::OPEN || self.acls.is_younger(node.acl, walk.births);
-        out.put_i64(if open { OPEN_INDEX } else { i64::from(node.acl.0) });
+        out.put_i64(if node.acl == AclId::OPEN {
+            OPEN_INDEX
+        } else if self.acls.is_younger(node.acl, walk.births) {
+            walk.shut.expect("nothing is applied while a still image is written")
+        } else {
+            i64::from(node.acl.0)
+        });
         node.stat().encode(out);
     }
 }

@@ -2,10 +2,11 @@
 
 use wk_proto::client::request::Request;
 use wk_proto::txn::Record;
-use wk_proto::{Acl, AclList, Perms, Zxid};
+use wk_proto::{Acl, AclList, ErrorCode, Id, Perms, Zxid};
 
-use super::{LoadError, Loader, load};
+use super::{LoadError, Loader, load, shut};
 use crate::apply::Applied;
+use crate::read::Caller;
 use crate::testing::{ME, Server, create, create_with, set};
 use crate::tree::{Tree, TreeOptions};
 
@@ -44,8 +45,50 @@ fn what_is_younger_than_the_beginning_is_left_out() {
     let tree = loaded(&bytes);
     assert_eq!((tree.stat("/a/new"), tree.stat("/c")), (None, None));
     let b = tree.get("/b").unwrap();
-    assert!(tree.acls.list(b.acl).is_open(), "its setACL is replayed");
-    assert_eq!(tree.acls.iter().count(), 1, "only that of the configuration");
+    assert_eq!(b.aversion, 1, "its turn came after the setACL");
+    assert_eq!(tree.acls.list(b.acl), shut(), "until its setACL is replayed");
+    assert_eq!(tree.acls.iter().count(), 2, "that of the configuration, and the shut one");
+}
+
+#[test]
+fn a_lost_txn_does_not_open_what_it_protected() {
+    let mut s = server();
+    s.create("/secret", 0);
+    s.tree.image_begin();
+    let mut bytes = Vec::new();
+    // Before the tables are written, and after.
+    for id in ["u:h", "v:h"] {
+        let mine = AclList::from_acls(&[Acl::new(Perms::ALL, "digest", id)]);
+        s.run(ME, &Request::SetAcl { path: "/secret", acl: mine, version: -1 });
+        assert!(s.tree.image_next(&mut bytes, 1));
+    }
+    s.run(ME, &set("/secret", b"told to u alone", -1));
+    while s.tree.image_next(&mut bytes, 1) {}
+    let tree = loaded(&bytes);
+    let acl = tree.acls.list(tree.get("/secret").unwrap().acl);
+    let auth = &tree.options().auth;
+    let all = [Perms::READ, Perms::WRITE, Perms::CREATE, Perms::DELETE, Perms::ADMIN, Perms::ALL];
+    for perms in all {
+        for id in [Id::new("world", "anyone"), Id::new("ip", "::1"), Id::new("digest", "u:h")] {
+            assert!(!auth.check(&acl, &[id], perms), "{perms:?}");
+        }
+        assert!(auth.check(&acl, &[Id::new("super", "super:h")], perms));
+    }
+    let nobody = Caller { session: ME, ids: &[] };
+    assert_eq!(tree.get_data("/secret", &nobody).err(), Some(ErrorCode::NoAuth));
+}
+
+#[test]
+fn an_unused_shut_acl_is_not_kept() {
+    let mut s = server();
+    s.create("/a", 0);
+    s.tree.image_begin();
+    let fuzzy = image(&mut s.tree);
+    s.tree.image_begin_still();
+    let still = image(&mut s.tree);
+    assert_eq!(fuzzy.len() - still.len(), 8 + shut().as_bytes().len());
+    assert_eq!(loaded(&fuzzy).acls.iter().count(), 1, "only that of the configuration");
+    assert_eq!(loaded(&still).acls.iter().count(), 1);
 }
 
 #[test]
