@@ -43,6 +43,9 @@ const PIECES_MAX: usize = 8;
 /// How long a server that stops waits for what is on its way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// News of sockets taken from the kernel at once.
+const EVENTS_MAX: usize = 1024;
+
 /// A job from another thread, carried out between two turns.
 pub(crate) type Job = Box<dyn FnOnce(&mut Driver) + Send>;
 
@@ -153,6 +156,27 @@ pub(crate) struct Driver {
     stopping: Option<Mono>,
     exit: Option<ExitReason>,
     snapshot_due: bool,
+    reprieve: Reprieve,
+}
+
+/// Puts off the expiry of sessions while sockets are unread: after a stall (a paused machine, a
+/// long turn) the pings of live sessions lie there, and are worth as much as those read in time.
+#[derive(Debug, Default)]
+struct Reprieve {
+    /// When what is due was first put off.
+    since: Option<Mono>,
+}
+
+impl Reprieve {
+    /// Called when something is due: is it to wait? Never longer than `max`, or clients that send
+    /// without end would let dead sessions live for ever.
+    fn holds(&mut self, unread: bool, now: Mono, max: Duration) -> bool {
+        if unread && now < self.since.get_or_insert(now).after(max) {
+            return true;
+        }
+        self.since = None;
+        false
+    }
 }
 
 impl Driver {
@@ -196,6 +220,7 @@ impl Driver {
             stopping: None,
             exit: None,
             snapshot_due: parts.start.snapshot_due,
+            reprieve: Reprieve::default(),
         };
         driver.note_start(parts.start);
         driver
@@ -212,7 +237,7 @@ impl Driver {
 
     /// Serves until it is told to stop or the log breaks; the reason is returned.
     pub(crate) fn run(mut self) -> ExitReason {
-        let mut events = Events::with_capacity(1024);
+        let mut events = Events::with_capacity(EVENTS_MAX);
         let mut messages = Vec::new();
         if self.snapshot_due {
             self.step(Input::TakeSnapshot);
@@ -233,7 +258,8 @@ impl Driver {
             }
             self.accept();
             self.read_ready();
-            self.timers();
+            let unread = !self.ready.is_empty() || events.iter().count() >= EVENTS_MAX;
+            self.timers(unread);
             self.snapshot_slice();
             self.hand_over();
             self.flush();
@@ -365,8 +391,11 @@ impl Driver {
         self.events_seen = events;
     }
 
-    fn timers(&mut self) {
-        if self.node.next_timeout() <= self.now.mono {
+    /// Does what is due. `unread`: sockets may hold more than this turn has read.
+    fn timers(&mut self, unread: bool) {
+        if self.node.next_timeout() <= self.now.mono
+            && !self.reprieve.holds(unread, self.now.mono, self.config.tick_time)
+        {
             self.step(Input::Tick);
         }
         self.close_sessionless();
@@ -434,4 +463,23 @@ impl Driver {
 /// Whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_waits_for_unread_sockets_but_not_for_ever() {
+        let at = |ms: u64| Mono(ms * 1_000_000);
+        let tick = Duration::from_millis(100);
+        let mut reprieve = Reprieve::default();
+        assert!(!reprieve.holds(false, at(0), tick), "everything is read");
+        assert!(reprieve.holds(true, at(1_000), tick));
+        assert!(reprieve.holds(true, at(1_099), tick));
+        assert!(!reprieve.holds(true, at(1_100), tick), "a flood does not suspend expiry");
+        assert!(reprieve.holds(true, at(2_000), tick), "the next stall has its own reprieve");
+        assert!(!reprieve.holds(false, at(2_001), tick), "nothing is left to read");
+        assert!(reprieve.holds(true, at(2_200), tick));
+    }
 }
