@@ -27,6 +27,8 @@ pub(crate) enum DiskReport {
     Healed(Batched),
     /// The log cannot be used any more.
     Fatal(StoreError),
+    /// The thread has panicked: nothing is made durable any more.
+    Panicked,
 }
 
 /// A batch that became durable.
@@ -166,11 +168,20 @@ impl DiskThread {
     }
 }
 
-struct Worker<R> {
+struct Worker<R: Fn(DiskReport)> {
     log: TxnLog,
     queue: Arc<Queue>,
     gather: Gather,
     report: R,
+}
+
+impl<R: Fn(DiskReport)> Drop for Worker<R> {
+    fn drop(&mut self) {
+        // Unsaid, every write would wait for ever in a server that seems to be well.
+        if thread::panicking() {
+            (self.report)(DiskReport::Panicked);
+        }
+    }
 }
 
 impl<R: Fn(DiskReport)> Worker<R> {

@@ -328,6 +328,10 @@ impl Driver {
                 }
                 self.step(Input::SnapshotDone);
             }
+            Message::Snapshot(SnapshotReport::Panicked) => {
+                error!("snapshot thread panicked: the server ends");
+                self.exit = Some(ExitReason::SnapshotsPanicked);
+            }
             Message::Job(job) => job(self),
             Message::Shutdown => self.drain(),
         }
@@ -352,6 +356,11 @@ impl Driver {
             DiskReport::Fatal(err) => {
                 let cause = crate::disk_thread::cause(&err);
                 self.exit = Some(ExitReason::LogBroken { reason: format!("{err}: {cause}") });
+            }
+            DiskReport::Panicked => {
+                error!("disk thread panicked: the server ends");
+                let reason = "the disk thread panicked".to_owned();
+                self.exit = Some(ExitReason::LogBroken { reason });
             }
         }
     }

@@ -75,6 +75,8 @@ pub enum ExitReason {
         /// What the disk said.
         reason: String,
     },
+    /// The thread that writes snapshots and purges came upon a state that must not be.
+    SnapshotsPanicked,
     /// It came upon a state that must not be.
     Panicked,
 }
@@ -85,7 +87,7 @@ impl ExitReason {
         match self {
             Self::Shutdown => 0,
             Self::LogBroken { .. } => 10,
-            Self::Panicked => 1,
+            Self::SnapshotsPanicked | Self::Panicked => 1,
         }
     }
 }
@@ -95,6 +97,9 @@ impl fmt::Display for ExitReason {
         match self {
             Self::Shutdown => f.write_str("stopped"),
             Self::LogBroken { reason } => write!(f, "the txn log cannot be written: {reason}"),
+            Self::SnapshotsPanicked => {
+                f.write_str("no snapshots can be written: their thread panicked")
+            }
             Self::Panicked => f.write_str("the server's thread panicked"),
         }
     }

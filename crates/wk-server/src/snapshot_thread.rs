@@ -39,6 +39,8 @@ pub(crate) enum SnapshotReport {
         /// How long it took since its begin.
         elapsed: Duration,
     },
+    /// The thread has panicked: no snapshot is written and nothing is purged any more.
+    Panicked,
 }
 
 /// The driver's end of the snapshot thread.
@@ -87,12 +89,21 @@ struct Current {
     began: Instant,
 }
 
-struct Worker<R> {
+struct Worker<R: Fn(SnapshotReport)> {
     dirs: Dirs,
     options: SnapshotOptions,
     report: R,
     /// `None` between snapshots, and after a failure until the next one begins.
     current: Option<Current>,
+}
+
+impl<R: Fn(SnapshotReport)> Drop for Worker<R> {
+    fn drop(&mut self) {
+        // Unsaid, the log would grow until the disk is full.
+        if thread::panicking() {
+            (self.report)(SnapshotReport::Panicked);
+        }
+    }
 }
 
 impl<R: Fn(SnapshotReport)> Worker<R> {

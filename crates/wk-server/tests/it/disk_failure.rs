@@ -1,9 +1,14 @@
 //! A disk that fills up, fails, or dies under a serving server.
 
-use crate::harness::{Client, TestServer, create, read_frame, until};
+use crate::harness::{Client, TestServer, create, handshake_of_nobody, read_frame, until};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 use wk_proto::client::CreateMode;
 use wk_server::ExitReason;
 use wk_store::mem_disk::{Fault, FaultKind, MemDisk};
+use wk_store::{DirEntry, Dirs, Disk, DiskFile};
 
 /// Bytes after which the disk is full: a few hundred txns.
 const ROOM: u64 = 64 << 10;
@@ -94,4 +99,74 @@ fn a_failing_sync_is_never_trusted_to_a_second_one() {
     let mut client = server.client();
     assert!(client.get("/before").is_some());
     assert!(client.get("/pending").is_some(), "written anew to a new file");
+}
+
+/// A disk that panics under one of the server's threads.
+struct PanicsUnder {
+    thread: &'static str,
+    disk: MemDisk,
+}
+
+impl PanicsUnder {
+    fn dirs(thread: &'static str) -> Dirs {
+        Dirs::same(Arc::new(Self { thread, disk: MemDisk::new() }))
+    }
+
+    fn disk(&self) -> &MemDisk {
+        assert_ne!(std::thread::current().name(), Some(self.thread), "panics as it is to");
+        &self.disk
+    }
+}
+
+impl Disk for PanicsUnder {
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        self.disk().list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk().create(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk().open(name)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk().remove(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk().rename(from, to)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk().sync_dir()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.disk.path(name)
+    }
+}
+
+#[test]
+fn a_panic_of_the_disk_thread_ends_the_server_with_exit_code_10() {
+    let server = TestServer::start_over(PanicsUnder::dirs("wk-disk"), |_| {});
+    let mut stream = server.connect();
+    // A new session is a write.
+    stream.write_all(&handshake_of_nobody()).unwrap();
+    assert!(read_frame(&mut stream).unwrap().is_none(), "it is not acknowledged");
+    let reason = server.block_on(server.handle.wait());
+    assert!(matches!(reason, ExitReason::LogBroken { .. }), "{reason}");
+    assert_eq!(reason.exit_code(), 10);
+}
+
+#[test]
+fn a_panic_of_the_snapshot_thread_ends_the_server_with_exit_code_1() {
+    let server = TestServer::start_over(PanicsUnder::dirs("wk-snapshot"), |config| {
+        // The first purge is at the start.
+        config.storage.purge_interval = Some(Duration::from_hours(1));
+    });
+    let reason = server.block_on(server.handle.wait());
+    assert_eq!(reason, ExitReason::SnapshotsPanicked);
+    assert_eq!(reason.exit_code(), 1);
 }

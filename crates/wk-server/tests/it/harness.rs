@@ -49,10 +49,16 @@ impl TestServer {
 
     /// A server on a disk that can be made to fail.
     pub(crate) fn start_on(disk: &MemDisk) -> Self {
+        Self::start_over(Dirs::same(Arc::new(disk.clone())), |_| {})
+    }
+
+    /// A server on directories that are open already.
+    pub(crate) fn start_over(dirs: Dirs, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig::for_directory(Path::new("/"));
         config.client_addr = Some("127.0.0.1:0".parse().unwrap());
         config.storage.pre_alloc_bytes = 0;
-        Self::over(Server::start_on(config, Dirs::same(Arc::new(disk.clone()))).unwrap())
+        change(&mut config);
+        Self::over(Server::start_on(config, dirs).unwrap())
     }
 
     fn over(handle: ServerHandle) -> Self {
