@@ -342,6 +342,7 @@ impl Driver {
             DiskReport::Synced(batched) => {
                 self.note_batch(&batched);
                 self.step(Input::Synced { upto: batched.upto });
+                self.check_all_sent_to();
                 self.note_events();
             }
             DiskReport::Failed => {
@@ -352,6 +353,7 @@ impl Driver {
                 self.note_batch(&batched);
                 self.step(Input::LogHealed);
                 self.step(Input::Synced { upto: batched.upto });
+                self.check_all_sent_to();
             }
             DiskReport::Fatal(err) => {
                 let cause = crate::disk_thread::cause(&err);

@@ -216,6 +216,14 @@ impl Driver {
         connection.stalled |= connection.unsent() > limits.unsent_bytes_soft;
     }
 
+    /// The same for all that were sent to this turn: a write that became durable releases the
+    /// reads behind it, many at once and without a frame of their connection being fed.
+    pub(super) fn check_all_sent_to(&mut self) {
+        for index in 0..self.dirty.len() {
+            self.check_unsent(self.dirty[index]);
+        }
+    }
+
     /// A connection that is not read from must still be noticed when it ends.
     fn watch_for_end(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get_mut(id) else { return };

@@ -84,6 +84,37 @@ fn a_client_that_asks_much_behind_a_write_gets_all_of_it() {
 }
 
 #[test]
+fn a_client_that_never_reads_gains_nothing_by_asking_behind_writes() {
+    let server = TestServer::start_with(|config| {
+        config.limits.unsent_bytes_soft = 64 << 10;
+        config.limits.unsent_bytes_hard = 1 << 20;
+    });
+    let mut client = server.client();
+    client.create("/big", &vec![1; 100_000]);
+    let mut deaf = server.client();
+    let mut bytes = Vec::new();
+    for xid in 1..=5_000 {
+        bytes.extend(match xid % 500 {
+            1 => request(xid, &create("/write", b"", CreateMode::Persistent)),
+            _ => request(xid, &get("/big")),
+        });
+    }
+    // The kernel's buffers hold all of it, so that writing it does not wait for the server.
+    deaf.stream.write_all(&bytes).unwrap();
+    until("the first write is answered", || client.get("/write").is_some());
+    let mut before = -1.0;
+    until("it is read no further", || {
+        let answered = server.metric("response_bytes");
+        (answered - std::mem::replace(&mut before, answered)).abs() < 1e5
+    });
+    assert!(before < 64e6, "{before} bytes of replies, of 500 MB");
+    // Once it reads, everything comes, in order.
+    for xid in 1..=5_000 {
+        assert_eq!(deaf.reply().header.xid, Xid(xid));
+    }
+}
+
+#[test]
 fn a_watcher_that_never_reads_is_closed_at_the_hard_limit() {
     let server = TestServer::start_with(|config| {
         config.limits.unsent_bytes_soft = 16 << 10;
