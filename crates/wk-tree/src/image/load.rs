@@ -188,9 +188,16 @@ impl Loader {
     /// One use of the ACL behind an index. One that is not in the table came in while the snapshot
     /// was being written: the txn that brought it is replayed and sets it.
     fn acl(&mut self, index: i64) -> AclId {
-        let known = self.acls.get(&index).copied();
-        self.unknown_acls += usize::from(known.is_none() && index != OPEN_INDEX);
-        let id = known.unwrap_or(AclId::OPEN);
+        let id = match self.acls.get(&index) {
+            Some(id) => *id,
+            None if index == OPEN_INDEX => AclId::OPEN,
+            // Its ACL came in after the image began, and the log will say which it is. Should the
+            // log lack that, nobody must get at what somebody protected.
+            None => {
+                self.unknown_acls += 1;
+                return self.tree.acls.acquire(&super::shut());
+            }
+        };
         self.tree.acls.acquire_again(id);
         id
     }

@@ -2,7 +2,7 @@
 
 use wk_proto::client::request::Request;
 use wk_proto::txn::Record;
-use wk_proto::{Acl, AclList, ErrorCode, Id, Perms, Zxid};
+use wk_proto::{Acl, AclList, ErrorCode, Id, JuteWrite, Perms, SessionId, StatPersisted, Zxid};
 
 use super::{LoadError, Loader, load, shut};
 use crate::apply::Applied;
@@ -204,4 +204,27 @@ fn damage_is_an_error_and_never_a_panic() {
         // Some of these are images of another tree; the seal is the store's to check.
         let _read = load(&bad, TreeOptions::default());
     }
+}
+
+#[test]
+fn an_acl_that_is_not_in_the_table_shuts_its_znode() {
+    let mut image = Vec::new();
+    image.put_i32(0); // sessions
+    image.put_i32(0); // ACLs
+    for (path, acl) in [("", -1), ("/zookeeper", -1), ("/secret", 7)] {
+        image.put_string(path);
+        image.put_buffer(Some(b"x"));
+        image.put_i64(acl);
+        StatPersisted::default().encode(&mut image);
+    }
+    image.put_string("/");
+    let mut loader = Loader::new(TreeOptions::default());
+    assert!(loader.feed(&image).unwrap().done);
+    assert_eq!(loader.unknown_acls(), 1);
+    let tree = loader.finish().unwrap();
+    let stranger = Caller { session: SessionId(1), ids: &[] };
+    let boss = [Id::new("super", "")];
+    let boss = Caller { session: SessionId(1), ids: &boss };
+    assert_eq!(tree.get_data("/secret", &stranger).err(), Some(ErrorCode::NoAuth));
+    assert!(tree.get_data("/secret", &boss).is_ok());
 }
