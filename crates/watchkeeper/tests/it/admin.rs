@@ -49,6 +49,10 @@ const ALIKE: &[&str] = &[
     "no/such",
 ];
 
+/// Commands that show a Java bean: Apache orders its keys as the virtual machine lists the methods,
+/// which may differ from start to start.
+const BEANS: &[&str] = &["stats", "stat", "srvr", "server_stats"];
+
 /// Keys with text of this server or this moment.
 const OWN_TEXT: &[&str] = &["version", "data_dir", "data_log_dir", "remote_socket_address"];
 
@@ -153,6 +157,11 @@ fn masked(server: &Server, command: &str) -> String {
         } else {
             text.push_str(&without_numbers(line));
         }
+    }
+    if BEANS.contains(&command) {
+        let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(',')).collect();
+        lines.sort_unstable();
+        text = lines.join("\n");
     }
     text
 }
