@@ -14,15 +14,34 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wk-proto", &[]),
     ("wk-tree", &["wk-proto"]),
     ("wk-node", &["wk-proto", "wk-tree"]),
-    ("wk-alert", &["wk-proto"]),
+    ("wk-promql", &[]),
+    ("wk-rules", &["wk-promql"]),
+    ("wk-alert", &["wk-proto", "wk-promql", "wk-rules"]),
     ("wk-store", &["wk-proto", "wk-tree"]),
     ("wk-server", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
     ("wk-client", &["wk-proto"]),
-    ("wk-monitor", &["wk-alert", "wk-client", "wk-proto"]),
-    ("wk-web", &["wk-server", "wk-monitor", "wk-alert", "wk-proto"]),
+    ("wk-probe", &["wk-client", "wk-promql", "wk-proto"]),
+    ("wk-tap", &["wk-proto"]),
+    (
+        "wk-monitor",
+        &["wk-alert", "wk-rules", "wk-promql", "wk-probe", "wk-tap", "wk-client", "wk-proto"],
+    ),
+    ("wk-web", &["wk-server", "wk-monitor", "wk-alert", "wk-promql", "wk-proto"]),
     (
         "watchkeeper",
-        &["wk-proto", "wk-server", "wk-client", "wk-alert", "wk-monitor", "wk-web", "wk-store"],
+        &[
+            "wk-proto",
+            "wk-server",
+            "wk-client",
+            "wk-promql",
+            "wk-rules",
+            "wk-alert",
+            "wk-probe",
+            "wk-tap",
+            "wk-monitor",
+            "wk-web",
+            "wk-store",
+        ],
     ),
     // Development only, below.
     ("wk-sim", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
@@ -31,7 +50,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates without tokio, files, clock and threads.
-const CORES: &[&str] = &["wk-proto", "wk-tree", "wk-node", "wk-alert"];
+const CORES: &[&str] = &["wk-proto", "wk-tree", "wk-node", "wk-promql", "wk-rules", "wk-alert"];
 
 /// All that a core may use beside the cores below it.
 const CORE_ALLOWED: &[&str] = &[

@@ -1,0 +1,1 @@
+//! The transaction stream of any ensemble, followed as an unlisted observer.
