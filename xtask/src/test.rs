@@ -4,7 +4,7 @@
 //! variants are built apart. A step that fails does not stop the others, except a failed build.
 
 use anyhow::{Context, Result};
-use wk_peers::{Cache, Peer};
+use wk_peers::{Cache, Peer, Version};
 
 use crate::cargo::{self, Counts, TestBinary, cargo};
 use crate::golden;
@@ -31,6 +31,16 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },
     Group { module: "shell", title: "our verbs at Apache", needs: &[Peer::ZooKeeper] },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
+    Group {
+        module: "ensembles",
+        title: "Apache ensembles 3.9, 3.8, 3.5, 3.4",
+        needs: &[
+            Peer::ZooKeeper,
+            Peer::ZooKeeperAt(Version::V3_8),
+            Peer::ZooKeeperAt(Version::V3_5),
+            Peer::ZooKeeperAt(Version::V3_4),
+        ],
+    },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
     Group { module: "admin", title: "Apache's AdminServer", needs: &[Peer::ZooKeeper] },
     Group {

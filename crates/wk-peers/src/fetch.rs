@@ -9,12 +9,15 @@ use anyhow::{Context, Result};
 use crate::cache::Cache;
 use crate::process::run;
 use crate::tools::{Tool, apt, apt_lists_present};
+use crate::versions::Version;
 
 /// A peer that can be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Apache ZooKeeper 3.9.5 with zkCli and its other tools.
     ZooKeeper,
+    /// Apache ZooKeeper of another release.
+    ZooKeeperAt(Version),
     /// Curator 5.9.0: framework, recipes, service discovery.
     Curator,
     /// kazoo 2.11.0 with its own tests, and the SMTP server aiosmtpd, in a Python venv.
@@ -25,17 +28,12 @@ pub enum Peer {
     Browser,
 }
 
-const JETTY: &str = "9.4.58.v20250814";
-
 impl Peer {
-    /// All peers, the quick ones to fetch first.
-    pub const ALL: [Self; 5] =
-        [Self::ZooKeeper, Self::Curator, Self::Python, Self::Prometheus, Self::Browser];
-
     /// The name for messages.
     pub fn title(self) -> &'static str {
         match self {
-            Self::ZooKeeper => "Apache ZooKeeper 3.9.5",
+            Self::ZooKeeper => Version::V3_9.title(),
+            Self::ZooKeeperAt(version) => version.title(),
             Self::Curator => "Curator 5.9.0",
             Self::Python => "kazoo 2.11.0 and aiosmtpd 1.4.6",
             Self::Prometheus => "Prometheus with promtool",
@@ -51,7 +49,8 @@ impl Peer {
     /// When a tool is missing or a package cannot be had; a later call tries again.
     pub fn ensure(self, cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
         let fetch = || match self {
-            Self::ZooKeeper => jars(cache, "zk-3.9.5", &zookeeper_jars(), say),
+            Self::ZooKeeper => zookeeper(cache, Version::V3_9, say),
+            Self::ZooKeeperAt(version) => zookeeper(cache, version, say),
             Self::Curator => jars(cache, "curator-5.9.0", &curator_jars(), say),
             Self::Python => python(cache, say),
             Self::Prometheus => debs(cache, "prometheus", &["prometheus"], say),
@@ -61,24 +60,8 @@ impl Peer {
     }
 }
 
-/// A real server needs what its jar calls "provided": Jetty and Jackson for the AdminServer,
-/// metrics-core, snappy, JLine and commons-cli for zkCli, a logger. The Prometheus provider of
-/// 3.9.5 was never published; that of 3.9.4 runs unchanged.
-fn zookeeper_jars() -> Vec<String> {
-    [
-        "org.apache.zookeeper:zookeeper:3.9.5",
-        "org.apache.zookeeper:zookeeper-prometheus-metrics:3.9.4",
-        "ch.qos.logback:logback-classic:1.3.15",
-        &format!("org.eclipse.jetty:jetty-server:{JETTY}"),
-        &format!("org.eclipse.jetty:jetty-servlet:{JETTY}"),
-        "com.fasterxml.jackson.core:jackson-databind:2.15.2",
-        "io.dropwizard.metrics:metrics-core:4.1.12.1",
-        "org.xerial.snappy:snappy-java:1.1.10.5",
-        "org.jline:jline:3.25.1",
-        "commons-cli:commons-cli:1.5.0",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+fn zookeeper(cache: &Cache, version: Version, say: &dyn Fn(&str)) -> Result<PathBuf> {
+    jars(cache, &format!("zk-{version}"), &version.jars(), say)
 }
 
 fn curator_jars() -> Vec<String> {

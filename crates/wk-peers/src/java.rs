@@ -7,7 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cache::Cache;
+use crate::fetch::Peer;
 use crate::process::run;
+use crate::versions::Version;
 
 /// A `java` command that keeps start-up short and memory small.
 pub fn java(classpath: &str) -> Command {
@@ -36,6 +38,33 @@ pub fn server_logback(cache: &Cache) -> Result<PathBuf> {
         <root level=\"INFO\"><appender-ref ref=\"C\"/></root></configuration>\n";
     write_if_missing(&path, text)?;
     Ok(path)
+}
+
+/// The log4j 1.2 file of servers of 3.4: everything from INFO up, on standard output.
+pub fn server_log4j(cache: &Cache) -> Result<PathBuf> {
+    let path = cache.path("log4j-server.properties");
+    let text = "log4j.rootLogger=INFO, C\n\
+        log4j.appender.C=org.apache.log4j.ConsoleAppender\n\
+        log4j.appender.C.layout=org.apache.log4j.PatternLayout\n\
+        log4j.appender.C.layout.ConversionPattern=%d{ISO8601} %-5p [%t] %c{1} - %m%n\n";
+    write_if_missing(&path, text)?;
+    Ok(path)
+}
+
+/// The command that runs an Apache server of `version`: its zoo.cfg is the only argument left.
+///
+/// # Errors
+/// When its jars are not there and cannot be fetched.
+pub fn server(cache: &Cache, version: Version, flags: &[String]) -> Result<Command> {
+    let jars = Peer::ZooKeeperAt(version).ensure(cache, &|_| ())?;
+    let mut command = java(&format!("{}/*", jars.display()));
+    command
+        .arg(format!("-Dlogback.configurationFile={}", server_logback(cache)?.display()))
+        .arg(format!("-Dlog4j.configuration=file:{}", server_log4j(cache)?.display()))
+        .arg("-Dzookeeper.jmx.log4j.disable=true")
+        .args(flags)
+        .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain");
+    Ok(command)
 }
 
 /// Compiles one Java source file against the jars in `jars` into `out`.

@@ -5,9 +5,12 @@
 //! is installed system-wide except missing tools (a JDK, Maven, ...) where that is allowed.
 //! Reading order: [`cache`] (where, stamps, locks), [`fetch`] (what and from where), [`process`]
 //! (a child that never outlives its owner), [`server`] (an Apache or Watchkeeper server with a
-//! zoo.cfg on free ports), [`receivers`] (of notifications), [`java`] (zkCli and other Java programs), [`wait`] (polling, ports).
+//! zoo.cfg on free ports), [`versions`] and [`ensemble`] (several Apache servers of any release that
+//! elect a leader), [`receivers`] (of notifications), [`java`] (zkCli and other Java programs),
+//! [`wait`] (polling, ports).
 
 pub mod cache;
+pub mod ensemble;
 pub mod fetch;
 pub mod java;
 pub mod process;
@@ -15,10 +18,13 @@ pub mod receivers;
 pub mod script;
 pub mod server;
 pub mod tools;
+pub mod versions;
 pub mod wait;
 pub mod wire;
 
 pub use cache::Cache;
+pub use ensemble::{Ensemble, EnsembleSpec, Member};
 pub use fetch::Peer;
 pub use process::Process;
 pub use server::{Flavor, Server, ServerSpec};
+pub use versions::Version;

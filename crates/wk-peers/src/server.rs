@@ -8,15 +8,15 @@ use std::process::{Command, ExitStatus};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
-use crate::fetch::Peer;
 use crate::java;
 use crate::process::{Process, describe};
+use crate::versions::Version;
 use crate::wait;
 
 /// Whose server it is.
 #[derive(Clone, Debug)]
 pub enum Flavor {
-    /// Apache ZooKeeper 3.9.5.
+    /// Apache ZooKeeper, of [`ServerSpec::version`].
     Apache,
     /// `watchkeeper server`, by the path of the binary.
     Watchkeeper(PathBuf),
@@ -28,6 +28,8 @@ pub enum Flavor {
 pub struct ServerSpec {
     /// Whose server.
     pub flavor: Flavor,
+    /// The release, if it is Apache's; 3.9.5 unless told.
+    pub version: Version,
     /// Holds zoo.cfg, the log of the process and `data`; must exist.
     pub dir: PathBuf,
     /// Further lines of zoo.cfg, `key=value` each; a key given here replaces ours.
@@ -52,11 +54,19 @@ impl ServerSpec {
     pub fn new(flavor: Flavor, dir: &Path) -> Self {
         Self {
             flavor,
+            version: Version::default(),
             dir: dir.to_path_buf(),
             extra: Vec::new(),
             jvm_flags: Vec::new(),
             pages: Pages::Off,
         }
+    }
+
+    /// Takes another release of Apache's server.
+    #[must_use]
+    pub fn at(mut self, version: Version) -> Self {
+        self.version = version;
+        self
     }
 
     /// Adds a line of zoo.cfg.
@@ -128,18 +138,7 @@ impl ServerSpec {
             "4lw.commands.whitelist=*".to_owned(),
             "maxClientCnxns=0".to_owned(),
         ];
-        match self.pages {
-            Pages::Off => lines.push("admin.enableServer=false".to_owned()),
-            Pages::On => lines.extend([
-                "admin.serverAddress=127.0.0.1".to_owned(),
-                format!("admin.serverPort={admin}"),
-                "metricsProvider.className=\
-                 org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
-                    .to_owned(),
-                "metricsProvider.httpHost=127.0.0.1".to_owned(),
-                format!("metricsProvider.httpPort={metrics}"),
-            ]),
-        }
+        lines.extend(page_lines(self.version, self.pages, "127.0.0.1", admin, metrics));
         let key = |line: &str| line.split('=').next().unwrap_or_default().to_owned();
         lines.retain(|line| self.extra.iter().all(|extra| key(extra) != key(line)));
         lines.extend(self.extra.iter().cloned());
@@ -147,15 +146,8 @@ impl ServerSpec {
     }
 
     fn apache(&self, cache: &Cache, cfg: &Path) -> Result<Command> {
-        let jars = Peer::ZooKeeper.ensure(cache, &|_| ())?;
-        let mut command = java::java(&format!("{}/*", jars.display()));
-        let logback = java::server_logback(cache)?;
-        command
-            .arg(format!("-Dlogback.configurationFile={}", logback.display()))
-            .arg("-Dzookeeper.jmx.log4j.disable=true")
-            .args(&self.jvm_flags)
-            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
-            .arg(cfg);
+        let mut command = java::server(cache, self.version, &self.jvm_flags)?;
+        command.arg(cfg);
         Ok(command)
     }
 
@@ -165,6 +157,33 @@ impl ServerSpec {
         command.env("SERVER_JVMFLAGS", OsString::from(self.jvm_flags.join(" ")));
         command
     }
+}
+
+/// The lines of zoo.cfg about the HTTP pages that `version` can have.
+pub(crate) fn page_lines(
+    version: Version,
+    pages: Pages,
+    host: &str,
+    admin: u16,
+    metrics: u16,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    match pages {
+        _ if !version.has_admin() => return lines,
+        Pages::Off => return vec!["admin.enableServer=false".to_owned()],
+        Pages::On => lines
+            .extend([format!("admin.serverAddress={host}"), format!("admin.serverPort={admin}")]),
+    }
+    if version.has_metrics() {
+        lines.extend([
+            "metricsProvider.className=\
+             org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+                .to_owned(),
+            format!("metricsProvider.httpHost={host}"),
+            format!("metricsProvider.httpPort={metrics}"),
+        ]);
+    }
+    lines
 }
 
 /// A running server; killed, with its whole process group, when dropped.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,9 +50,41 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
+/// Where the search of [`lasting_ports`] goes on in this process.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// `n` different free TCP ports on 127.0.0.1 for servers that stop and start again.
+///
+/// They lie below the range that the kernel gives to outgoing connections (32768 and up unless
+/// changed), so that no client can sit on one while its server is down. As with [`free_ports`]
+/// another process can still take one.
+pub fn lasting_ports(n: usize) -> Result<Vec<u16>> {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    // Processes that run side by side begin at different places.
+    let process = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
+    let mut ports = Vec::with_capacity(n);
+    for _ in 0..COUNT {
+        if ports.len() == n {
+            return Ok(ports);
+        }
+        let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed) % COUNT;
+        let offset = (u32::from(process) * 131 + u32::from(step)) % u32::from(COUNT);
+        let port = FIRST + u16::try_from(offset).unwrap_or(0);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            ports.push(port);
+        }
+    }
+    bail!("found {} free ports of the {n} wanted", ports.len())
+}
+
 /// Sends a four-letter word to a server on loopback and reads the answer to its end.
 pub fn four_letter(port: u16, word: &str) -> Result<String> {
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    four_letter_at(SocketAddr::from(([127, 0, 0, 1], port)), word)
+}
+
+/// Sends a four-letter word to a server anywhere and reads the answer to its end.
+pub fn four_letter_at(addr: SocketAddr, word: &str) -> Result<String> {
     let mut socket = TcpStream::connect_timeout(&addr, Duration::from_secs(2))
         .with_context(|| format!("connect to {addr}"))?;
     socket.set_read_timeout(Some(Duration::from_secs(5))).context("set a read timeout")?;

@@ -22,6 +22,7 @@ mod crash;
 mod curator;
 mod damage;
 mod disk;
+mod ensembles;
 mod guide;
 mod harness;
 mod kazoo;
