@@ -30,6 +30,7 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "kazoo", title: "kazoo 2.11.0", needs: &[Peer::Python] },
     Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },
     Group { module: "shell", title: "our verbs at Apache", needs: &[Peer::ZooKeeper] },
+    Group { module: "tls", title: "Apache's secure port", needs: &[Peer::ZooKeeper] },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group {
         module: "ensembles",

@@ -91,6 +91,7 @@ struct Waiter {
 
 struct Connection {
     id: LinkId,
+    host: String,
     reader: ReadHalf<Box<dyn Transport>>,
     writer: WriteHalf<Box<dyn Transport>>,
     frames: Frames,
@@ -336,7 +337,7 @@ impl Driver {
                 let (reader, writer) = tokio::io::split(stream);
                 let frames = Frames::default();
                 self.connection =
-                    Some(Connection { id, reader, writer, frames, must_flush: false });
+                    Some(Connection { id, host, reader, writer, frames, must_flush: false });
                 self.step(Input::Dialed(id));
             }
             Err(error) => {
@@ -351,6 +352,10 @@ impl Driver {
         let Some(connection) = &mut self.connection else { return };
         let id = connection.id;
         if !matches!(result, Ok(1..)) {
+            if let Err(error) = result {
+                // Over TLS this may be the server's refusal of our certificate.
+                self.parts.last_error.set(format!("{}: {error}", connection.host));
+            }
             self.step(Input::Broken(id));
             return;
         }

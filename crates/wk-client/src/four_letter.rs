@@ -4,8 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::transport::{Connect, Tcp};
 
 /// The longest answer taken; `dump` and `wchp` of a large server are cut there.
 const ANSWER_MAX: u64 = 16 << 20;
@@ -15,9 +16,23 @@ const ANSWER_MAX: u64 = 16 << 20;
 /// # Errors
 /// Any I/O error; `TimedOut` when the answer is not complete within `limit`.
 pub async fn four_letter(address: &str, word: &str, limit: Duration) -> io::Result<String> {
+    four_letter_over(&Tcp, address, word, limit).await
+}
+
+/// The same over connections of `connector`: a secure port answers words, too.
+///
+/// # Errors
+/// As [`four_letter`].
+pub async fn four_letter_over(
+    connector: &dyn Connect,
+    address: &str,
+    word: &str,
+    limit: Duration,
+) -> io::Result<String> {
     let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = connector.connect(address).await?;
         stream.write_all(word.as_bytes()).await?;
+        stream.flush().await?;
         let mut answer = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

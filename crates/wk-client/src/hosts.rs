@@ -59,6 +59,12 @@ fn with_port(host: &str) -> Result<String, ConnectError> {
     }
 }
 
+/// The host of `host:port`, an IPv6 address without its brackets.
+pub(crate) fn name_of(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +75,8 @@ mod tests {
         assert_eq!(list.hosts, ["a:2181", "b:1", "[::1]:2", "[::1]:2181", "c:2181"]);
         assert_eq!(list.chroot, "/app/x");
         assert_eq!(HostList::parse("a/").expect("legal").chroot, "");
+        let names: Vec<&str> = list.hosts.iter().map(|host| name_of(host)).collect();
+        assert_eq!(names, ["a", "b", "::1", "::1", "c"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio::signal::unix::{SignalKind, signal};
-use wk_client::{Client, ConnectError, Error, ErrorCode, MultiError};
+use wk_client::{Client, ConnectError, Error, ErrorCode, MultiError, Tls, TlsConfig};
 
 use super::text;
 use crate::exit::{Code, CodeExt};
@@ -47,6 +47,42 @@ pub(crate) struct ConnectionArgs {
     /// Let a server in read-only mode answer, too
     #[arg(long)]
     read_only: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// How to reach a secure port.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TlsArgs {
+    /// Speak TLS, for servers' secureClientPort; the authorities of the operating system are trusted
+    /// unless --tls-ca names others
+    #[arg(long)]
+    tls: bool,
+    /// PEM file of the authorities to trust; implies --tls
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// PEM file of our own certificate, for servers that ask for one; implies --tls
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Accept a certificate of another host name, if an authority of --tls-ca signed it
+    #[arg(long, requires = "tls_ca")]
+    tls_any_hostname: bool,
+}
+
+impl TlsArgs {
+    /// What to connect with, if TLS is asked for at all.
+    pub(crate) fn connector(&self) -> anyhow::Result<Option<Tls>> {
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        if !self.tls && self.tls_ca.is_none() && identity.is_none() {
+            return Ok(None);
+        }
+        let any_hostname = self.tls_any_hostname;
+        let config = TlsConfig { ca: self.tls_ca.clone(), identity, any_hostname };
+        Tls::new(config).map(Some).map_err(anyhow::Error::new).code(Code::Usage)
+    }
 }
 
 impl ConnectionArgs {
@@ -62,6 +98,9 @@ impl ConnectionArgs {
             .read_only(self.read_only);
         for (scheme, auth) in self.credentials().code(Code::Usage)? {
             builder = builder.auth(&scheme, auth);
+        }
+        if let Some(tls) = self.tls.connector()? {
+            builder = builder.connector(tls);
         }
         let client = builder.start().map_err(explain_connect)?;
         self.wait_connected(&client).await?;

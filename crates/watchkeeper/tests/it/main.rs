@@ -34,6 +34,7 @@ mod rust_client;
 mod script;
 mod sessions;
 mod shell;
+mod tls;
 mod up;
 mod words;
 mod zkcli;
