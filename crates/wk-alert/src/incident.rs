@@ -7,7 +7,8 @@ use sha1::{Digest, Sha1};
 use wk_proto::ids::Wall;
 
 use crate::fact::Fact;
-use crate::finding::{Severity, Subject};
+use crate::finding::{Detail, Severity, Subject};
+use crate::ledger::Case;
 
 /// The hash of a [`Subject`]: equal in every replica and after every restart. 12 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,14 @@ impl Fingerprint {
             // Absent and empty differ, and no text can run into its neighbour.
             hash.update([0, u8::from(part.is_some())]);
             hash.update(part.as_deref().unwrap_or_default().as_bytes());
+        }
+        // None of these in the incidents of earlier versions: their fingerprints stay.
+        for (name, value) in subject.labels.iter() {
+            for part in [name, value] {
+                hash.update([2]);
+                hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                hash.update(part.as_bytes());
+            }
         }
         let mut text = String::with_capacity(12);
         for byte in &hash.finalize()[..6] {
@@ -80,6 +89,8 @@ pub struct Incident {
     pub state: IncidentState,
     /// What was seen, the latest judgement's facts.
     pub facts: Vec<Fact>,
+    /// What its rule says of it.
+    pub detail: Detail,
     /// When the fault was first seen in this episode.
     pub first_seen: Wall,
     /// When the judgement last changed or was last confirmed by new facts.
@@ -100,6 +111,12 @@ impl Incident {
         matches!(self.state, IncidentState::Firing | IncidentState::Unknown)
     }
 
+    /// Takes the latest judgement.
+    pub(crate) fn see(&mut self, at: Wall, case: Case) {
+        (self.severity, self.facts, self.detail) = (case.severity, case.facts, case.detail);
+        self.last_seen = at;
+    }
+
     /// When the fault was seen to be gone, if it is.
     pub fn resolved_at(&self) -> Option<Wall> {
         if self.is_open() { None } else { self.healed_at }
@@ -113,16 +130,41 @@ mod tests {
     #[test]
     fn fingerprints_tell_absent_from_empty_and_parts_apart() {
         let base = Subject::ensemble("NodeDown", "local");
+        let other = |name, value| Subject {
+            labels: wk_promql::Labels::new([(name, value)]),
+            ..base.clone()
+        };
         let with = |group: Option<&str>, node: &str| Subject {
             group: group.map(str::to_owned),
             node: Some(node.to_owned()),
             ..base.clone()
         };
-        let all = [base.clone(), with(None, "ab"), with(Some(""), "ab"), with(Some("a"), "b")];
-        let mut prints: Vec<_> = all.iter().map(Fingerprint::of).collect();
-        prints.dedup();
-        assert_eq!(prints.len(), all.len());
+        let all = [
+            base.clone(),
+            with(None, "ab"),
+            with(Some(""), "ab"),
+            with(Some("a"), "b"),
+            other("dir", "ab"),
+            other("dira", "b"),
+            other("di", "rab"),
+        ];
+        let prints: Vec<_> = all.iter().map(Fingerprint::of).collect();
+        let different: std::collections::BTreeSet<_> = prints.iter().collect();
+        assert_eq!(different.len(), all.len());
         assert_eq!(Fingerprint::of(&all[1]), Fingerprint::of(&with(None, "ab")));
         assert_eq!(prints[0].0.len(), 12);
+    }
+
+    /// Ids in stores, mails and tickets outlive a release.
+    #[test]
+    fn fingerprints_are_those_of_the_first_release() {
+        let node = Subject {
+            group: Some("app".into()),
+            node: Some("a".into()),
+            ..Subject::ensemble("NodeDown", "local")
+        };
+        assert_eq!(Fingerprint::of(&node).0, "8a017a3dd441");
+        let server = Subject::server("ZkServerUnreachable", "prod", "zk1:2181");
+        assert_eq!(Fingerprint::of(&server).0, "cc65a7480b71");
     }
 }

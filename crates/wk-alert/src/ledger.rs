@@ -12,7 +12,7 @@ use wk_proto::ids::{Mono, Wall};
 
 use crate::Now;
 use crate::fact::{Fact, FactKind};
-use crate::finding::{Finding, Severity, Subject};
+use crate::finding::{Detail, Finding, Severity, Subject};
 use crate::incident::{Fingerprint, Incident, IncidentId, IncidentState};
 use crate::outbox::{ChannelPolicy, Entry, EntryKey, Lane, Phase};
 
@@ -106,11 +106,36 @@ pub enum LedgerError {
     StillFiring,
 }
 
+/// A fault that has not lasted yet: shown, but neither stored nor told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The id it will have as an incident.
+    pub id: IncidentId,
+    /// How it looks.
+    pub case: Case,
+    /// Since when.
+    pub since: Wall,
+}
+
+/// A fault as it was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// What it is about.
+    pub subject: Subject,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub facts: Vec<Fact>,
+    /// What its rule says.
+    pub detail: Detail,
+}
+
 /// All incidents and all notifications.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     policy: Policy,
     incidents: BTreeMap<IncidentId, Incident>,
+    pending_faults: BTreeMap<Fingerprint, Pending>,
     episodes: BTreeMap<Fingerprint, u64>,
     entries: BTreeMap<EntryKey, Entry>,
     /// The unfinished among `entries` by order, with the instant before which they rest.
@@ -134,6 +159,7 @@ impl Ledger {
         let mut ledger = Self {
             policy,
             incidents: saved.incidents.into_iter().map(|i| (i.id.clone(), i)).collect(),
+            pending_faults: BTreeMap::new(),
             episodes: saved.episodes,
             entries: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -164,6 +190,11 @@ impl Ledger {
         &self.entries
     }
 
+    /// What has not lasted long enough to be an incident.
+    pub fn pending(&self) -> impl Iterator<Item = &Pending> {
+        self.pending_faults.values()
+    }
+
     /// The open incident about `subject`.
     pub fn open(&self, subject: &Subject) -> Option<&Incident> {
         self.latest(&Fingerprint::of(subject)).filter(|incident| incident.is_open())
@@ -172,10 +203,16 @@ impl Ledger {
     /// Takes a detector's judgement.
     pub fn find(&mut self, now: Now, finding: Finding) {
         match finding {
-            Finding::Firing { subject, severity, facts } => {
-                self.fire(now, subject, severity, facts);
+            Finding::Pending { subject, severity, facts, detail } => {
+                self.doubt(now, Case { subject, severity, facts, detail });
             }
-            Finding::Gone { subject, facts } => self.heal(now, &subject, facts),
+            Finding::Firing { subject, severity, facts, detail } => {
+                self.fire(now, Case { subject, severity, facts, detail });
+            }
+            Finding::Gone { subject, facts } => {
+                self.pending_faults.remove(&Fingerprint::of(&subject));
+                self.heal(now, &subject, facts);
+            }
             Finding::Unseen { subject, facts } => {
                 let Some(id) = self.open(&subject).map(|incident| incident.id.clone()) else {
                     return;
@@ -273,28 +310,37 @@ impl Ledger {
         self.incidents.get(&IncidentId::new(fingerprint, *episode))
     }
 
-    fn fire(&mut self, now: Now, subject: Subject, severity: Severity, facts: Vec<Fact>) {
-        let fingerprint = Fingerprint::of(&subject);
+    /// Notes a fault that has not lasted yet, unless an incident about it is open.
+    fn doubt(&mut self, now: Now, case: Case) {
+        let fingerprint = Fingerprint::of(&case.subject);
+        if self.open(&case.subject).is_some() {
+            return;
+        }
+        let episode = self.episodes.get(&fingerprint).map_or(1, |last| last + 1);
+        let id = IncidentId::new(&fingerprint, episode);
+        let since = self.pending_faults.get(&fingerprint).map_or(now.wall, |p| p.since);
+        self.pending_faults.insert(fingerprint, Pending { id, case, since });
+    }
+
+    fn fire(&mut self, now: Now, case: Case) {
+        let fingerprint = Fingerprint::of(&case.subject);
+        let since = self.pending_faults.remove(&fingerprint).map_or(now.wall, |p| p.since);
         let Some(latest) = self.latest(&fingerprint) else {
-            self.begin(now, now.wall, subject, severity, facts);
+            self.begin(now, since, case);
             return;
         };
         let id = latest.id.clone();
         let held = latest.healed_at.is_some_and(|at| span(at, now.wall) < self.policy.hold);
         match latest.state {
             IncidentState::Firing => {
-                if latest.facts != facts || latest.severity != severity {
-                    self.change(&id, |incident| {
-                        (incident.facts, incident.severity) = (facts, severity);
-                        incident.last_seen = now.wall;
-                    });
+                if latest.facts != case.facts || latest.severity != case.severity {
+                    self.change(&id, |incident| incident.see(now.wall, case));
                 }
             }
             IncidentState::Unknown => {
                 self.change(&id, |incident| {
                     incident.state = IncidentState::Firing;
-                    (incident.facts, incident.severity) = (facts, severity);
-                    incident.last_seen = now.wall;
+                    incident.see(now.wall, case);
                 });
                 self.note(now, &id, MONITOR, Fact::new(FactKind::SeenAgain, []));
             }
@@ -302,39 +348,32 @@ impl Ledger {
                 let flaps = latest.flaps.saturating_add(1);
                 self.change(&id, |incident| {
                     incident.state = IncidentState::Firing;
-                    (incident.facts, incident.severity) = (facts, severity);
-                    (incident.last_seen, incident.reopened_at) = (now.wall, Some(now.wall));
-                    incident.flaps = flaps;
+                    incident.see(now.wall, case);
+                    (incident.reopened_at, incident.flaps) = (Some(now.wall), flaps);
                 });
                 self.note(now, &id, MONITOR, Fact::new(FactKind::Reopened, [flaps.to_string()]));
                 self.recall(&id);
             }
             IncidentState::Resolved | IncidentState::Closed => {
-                self.begin(now, now.wall, subject, severity, facts);
+                self.begin(now, since, case);
             }
         }
     }
 
-    fn begin(
-        &mut self,
-        now: Now,
-        first_seen: Wall,
-        subject: Subject,
-        severity: Severity,
-        facts: Vec<Fact>,
-    ) -> IncidentId {
-        let fingerprint = Fingerprint::of(&subject);
+    fn begin(&mut self, now: Now, first_seen: Wall, case: Case) -> IncidentId {
+        let fingerprint = Fingerprint::of(&case.subject);
         let episode = self.episodes.get(&fingerprint).map_or(1, |last| last + 1);
         let id = IncidentId::new(&fingerprint, episode);
         self.episodes.insert(fingerprint.clone(), episode);
         self.batch.episodes.insert(fingerprint, episode);
         let incident = Incident {
             id: id.clone(),
-            subject,
+            subject: case.subject,
             episode,
-            severity,
+            severity: case.severity,
             state: IncidentState::Firing,
-            facts,
+            facts: case.facts,
+            detail: case.detail,
             first_seen,
             last_seen: now.wall,
             healed_at: None,
@@ -375,7 +414,9 @@ impl Ledger {
         // Some channels may have had the end recalled: this episode is over for them too.
         self.queue(id, Phase::Resolved, now);
         let first_seen = old.reopened_at.unwrap_or(now.wall);
-        let next = self.begin(now, first_seen, old.subject, old.severity, old.facts);
+        let (subject, severity) = (old.subject, old.severity);
+        let case = Case { subject, severity, facts: old.facts, detail: old.detail };
+        let next = self.begin(now, first_seen, case);
         self.note(now, id, MONITOR, Fact::new(FactKind::ContinuesAs, [next.0.clone()]));
         let (state, by) = (old.state, old.acknowledged_by);
         self.change(&next, |incident| {

@@ -15,9 +15,9 @@ pub mod outbox;
 pub mod server;
 
 pub use fact::{Fact, FactKind};
-pub use finding::{Finding, Severity, Subject};
+pub use finding::{Detail, Figure, Finding, Severity, Subject};
 pub use incident::{Fingerprint, Incident, IncidentId, IncidentState};
-pub use ledger::{AuditLine, Batch, Ledger, LedgerError, Policy, Saved};
+pub use ledger::{AuditLine, Batch, Case, Ledger, LedgerError, Pending, Policy, Saved};
 pub use outbox::{ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate};
 
 use wk_proto::ids::{Mono, Wall};

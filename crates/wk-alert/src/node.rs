@@ -302,7 +302,7 @@ impl Nodes {
             self.blind_said = true;
             let subject = Subject::ensemble(VIEW_LOST, &self.ensemble);
             let facts = vec![Fact::new(FactKind::SightLost, [self.ensemble.clone()])];
-            out.findings.push(Finding::Firing { subject, severity: Severity::Warning, facts });
+            out.findings.push(Finding::firing(subject, Severity::Warning, facts));
         }
     }
 
@@ -468,7 +468,7 @@ impl Nodes {
         let subject = self.subject(&key);
         let facts = record.facts.clone();
         out.findings.push(match record.state {
-            NodeState::Down => Finding::Firing { subject, severity: Severity::Warning, facts },
+            NodeState::Down => Finding::firing(subject, Severity::Warning, facts),
             NodeState::Up | NodeState::Left | NodeState::Starting => {
                 Finding::Gone { subject, facts }
             }

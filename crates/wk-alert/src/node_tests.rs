@@ -49,6 +49,7 @@ impl Bench {
         let shown = out.findings.iter().map(|finding| {
             let (mark, subject) = match finding {
                 Finding::Firing { subject, .. } => ('!', subject),
+                Finding::Pending { subject, .. } => ('~', subject),
                 Finding::Gone { subject, .. } => ('-', subject),
                 Finding::Unseen { subject, .. } => ('?', subject),
             };

@@ -207,7 +207,7 @@ impl ServerDetector {
             facts.push(Fact::new(FactKind::LastServed, [last.wall.0.to_string()]));
         }
         let subject = Subject::server(rule, &self.ensemble, &self.instance);
-        out.push(Finding::Firing { subject, severity, facts });
+        out.push(Finding::firing(subject, severity, facts));
     }
 
     fn turn(&mut self, state: ServerState, now: Now) {
@@ -244,6 +244,7 @@ mod tests {
             for finding in out {
                 let (mark, subject) = match finding {
                     Finding::Firing { subject, .. } => ('!', subject),
+                    Finding::Pending { subject, .. } => ('~', subject),
                     Finding::Gone { subject, .. } => ('-', subject),
                     Finding::Unseen { subject, .. } => ('?', subject),
                 };

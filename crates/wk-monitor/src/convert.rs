@@ -93,6 +93,8 @@ pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
         CoreState::Resolved => IncidentState::Resolved,
         CoreState::Closed => IncidentState::Closed,
     };
+    let labels = &core.detail.labels;
+    let said = |name| core.detail.annotations.get(name).cloned();
     Incident {
         id: core.id.0.clone(),
         rule: core.subject.rule.clone(),
@@ -109,5 +111,12 @@ pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
         resolved_at: core.resolved_at().map(Timestamp::from),
         flaps: core.flaps,
         acknowledged_by: core.acknowledged_by.clone(),
+        acknowledged_until: None,
+        suppressed_by: None,
+        labels: labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        value: core.detail.value.map(|value| value.0),
+        locate: said("locate"),
+        action: said("action"),
+        runbook: said("runbook"),
     }
 }

@@ -1,16 +1,21 @@
 //! Incidents as every outside reader sees them: the API, `-o json`, jsonl and the pages use these
 //! types and no others.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 use crate::view::Delivery;
 
 /// How bad an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.
+    #[default]
     Info,
     /// Someone should look soon.
     Warning,
@@ -19,15 +24,22 @@ pub enum Severity {
 }
 
 /// Where an incident stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentState {
+    /// It looks like a fault, but has not lasted yet: nobody is told, nothing is kept.
+    Pending,
     /// The fault is there.
+    #[default]
     Firing,
     /// The fault is there and somebody has taken it on.
     Acknowledged,
     /// The monitor cannot see whether the fault is still there.
     Unknown,
+    /// The fault is there; its cause, a silence or maintenance speaks for it.
+    Suppressed,
     /// The fault is gone.
     Resolved,
     /// The fault is gone and somebody has put it away.
@@ -37,15 +49,17 @@ pub enum IncidentState {
 impl IncidentState {
     /// Whether the fault is or may be there.
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Firing | Self::Acknowledged | Self::Unknown)
+        matches!(self, Self::Firing | Self::Acknowledged | Self::Unknown | Self::Suppressed)
     }
 
     /// The word used in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "pending",
             Self::Firing => "firing",
             Self::Acknowledged => "acknowledged",
             Self::Unknown => "unknown",
+            Self::Suppressed => "suppressed",
             Self::Resolved => "resolved",
             Self::Closed => "closed",
         }
@@ -63,8 +77,8 @@ impl Severity {
     }
 }
 
-/// One episode of one fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One episode of one fault. The default is blank: tests of pages fill in what they are about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Stable and unique: the same in every channel, on the page and in the API.
     pub id: String,
@@ -96,10 +110,31 @@ pub struct Incident {
     pub flaps: u32,
     /// Who took it on.
     pub acknowledged_by: Option<String>,
+    /// Until when that holds.
+    #[serde(default)]
+    pub acknowledged_until: Option<Timestamp>,
+    /// The incident, silence or maintenance that speaks for it.
+    #[serde(default)]
+    pub suppressed_by: Option<String>,
+    /// All labels of the alert.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The value that broke the rule.
+    #[serde(default)]
+    pub value: Option<f64>,
+    /// Where to look.
+    #[serde(default)]
+    pub locate: Option<String>,
+    /// What to do.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// Where to read on.
+    #[serde(default)]
+    pub runbook: Option<String>,
 }
 
 /// An incident with all that is known about it, for its page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentDetail {
     /// The incident itself; its fields stand beside the others in JSON.
     #[serde(flatten)]
@@ -124,7 +159,7 @@ pub struct TimelineEntry {
 /// Which incidents to list. The default lists all, newest first, at most 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentFilter {
-    /// Only those that are firing, acknowledged or unknown.
+    /// Only those that are firing, acknowledged, unknown or suppressed.
     pub open_only: bool,
     /// Only this state.
     pub state: Option<IncidentState>,

@@ -56,13 +56,23 @@ impl Lang {
         fill(self.template(fact.kind), &fact.args)
     }
 
-    /// An incident in one sentence.
+    /// An incident in one sentence: what is wrong, or, once it is over, what is right again. What
+    /// its rule says comes before our own words.
     pub(crate) fn summary(self, incident: &Incident) -> String {
         let subject = &incident.subject;
-        let template = match self {
-            Self::En => english::summary(&subject.rule),
-            Self::Zh => chinese::summary(&subject.rule),
+        let (broken, over) = match self {
+            Self::En => (english::summary(&subject.rule), english::over(&subject.rule)),
+            Self::Zh => (chinese::summary(&subject.rule), chinese::over(&subject.rule)),
         };
+        let (name, template) = match (self, incident.is_open()) {
+            (Self::En, true) => ("summary_en", broken),
+            (Self::Zh, true) => ("summary_zh", broken),
+            (Self::En, false) => ("resolved_en", over),
+            (Self::Zh, false) => ("resolved_zh", over),
+        };
+        if let Some(said) = incident.detail.annotations.get(name).filter(|s| !s.is_empty()) {
+            return said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        }
         let args = [subject.ensemble.clone(), subject_name(subject), subject.rule.clone()];
         fill(template, &args)
     }
@@ -122,14 +132,20 @@ pub(crate) enum Word {
     StillFiring,
 }
 
-/// What a subject is called: the server, the node with its group, or the ensemble.
+/// What a subject is called: the server, the node with its group, the group or the ensemble, and
+/// what else tells it from its siblings.
 pub(crate) fn subject_name(subject: &Subject) -> String {
-    match (&subject.instance, &subject.group, &subject.node) {
+    let mut name = match (&subject.instance, &subject.group, &subject.node) {
         (Some(instance), ..) => instance.clone(),
         (None, Some(group), Some(node)) => format!("{group}/{node}"),
-        (None, None, Some(node)) => node.clone(),
-        (None, ..) => subject.ensemble.clone(),
+        (None, None, Some(name)) | (None, Some(name), None) => name.clone(),
+        (None, None, None) => subject.ensemble.clone(),
+    };
+    for (label, value) in subject.labels.iter() {
+        name.push_str(if name.is_empty() { "" } else { " " });
+        name.extend([label, "=", value]);
     }
+    name
 }
 
 /// Puts arguments into a template: `{0}`, or `{0:time}` for milliseconds since 1970.
@@ -157,6 +173,8 @@ fn fill(template: &str, args: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wk_alert::{Finding, Ledger, Now, Policy, Saved, Severity};
+
     use super::*;
 
     #[test]
@@ -174,6 +192,45 @@ mod tests {
         assert!(Lang::En.fact(&fact).contains("2026-"), "{}", Lang::En.fact(&fact));
         let fact = Fact::new(FactKind::ProbeFailed, ["h:1".into(), "bad\r\nBcc: x".into()]);
         assert!(!Lang::En.fact(&fact).contains(['\r', '\n']));
+    }
+
+    fn incident(rule: &str, resolved: bool) -> Incident {
+        let subject = Subject { node: Some("a".into()), ..Subject::ensemble(rule, "e") };
+        let at = Now::default();
+        let mut ledger = Ledger::restore(Policy::default(), Saved::default(), at);
+        ledger.find(at, Finding::firing(subject.clone(), Severity::Warning, vec![]));
+        if resolved {
+            ledger.find(at, Finding::Gone { subject, facts: vec![] });
+        }
+        ledger.incidents().values().next().expect("one").clone()
+    }
+
+    /// Once, a mail said `[RESOLVED] Node a is down`.
+    #[test]
+    fn what_is_over_does_not_read_as_if_it_were_there() {
+        let rules = ["NodeDown", "ZkServerUnreachable", "ZkServerNotServing", "NodeViewLost", "X"];
+        for (lang, rule) in [Lang::En, Lang::Zh].iter().flat_map(|l| rules.map(|rule| (l, rule))) {
+            let (open, over) = (incident(rule, false), incident(rule, true));
+            assert_ne!(lang.summary(&open), lang.summary(&over), "{rule}");
+        }
+        assert_eq!(
+            Lang::En.summary(&incident("NodeDown", true)),
+            "Node a is not down any more (e)"
+        );
+        assert_eq!(Lang::En.summary(&incident("ZkX", true)), "ZkX is over: a (e)");
+    }
+
+    #[test]
+    fn a_rules_own_words_come_first_and_only_while_they_are_true() {
+        let mut open = incident("NodeDown", false);
+        let annotations = &mut open.detail.annotations;
+        annotations.insert("summary_en".into(), "a is gone\r\nBcc: x".into());
+        annotations.insert("resolved_zh".into(), "好了".into());
+        assert_eq!(Lang::En.summary(&open), "a is gone  Bcc: x");
+        assert_eq!(Lang::Zh.summary(&open), "节点 a 已宕机（e）");
+        let over = Incident { state: wk_alert::IncidentState::Resolved, ..open };
+        assert_eq!(Lang::En.summary(&over), "Node a is not down any more (e)");
+        assert_eq!(Lang::Zh.summary(&over), "好了");
     }
 
     #[test]

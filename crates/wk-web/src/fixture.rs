@@ -88,8 +88,7 @@ pub(crate) fn incident(id: &str, state: IncidentState) -> Incident {
         first_seen: ago(131),
         last_seen: ago(2),
         resolved_at: (!open).then(|| ago(20)),
-        flaps: 0,
-        acknowledged_by: None,
+        ..Incident::default()
     }
 }
 

@@ -79,6 +79,8 @@ impl Lang {
 
     pub(crate) fn incident(self, state: IncidentState) -> &'static str {
         match state {
+            IncidentState::Pending => self.of("pending", "待定"),
+            IncidentState::Suppressed => self.of("suppressed", "已抑制"),
             IncidentState::Firing => self.of("firing", "告警中"),
             IncidentState::Acknowledged => self.of("acknowledged", "已认领"),
             IncidentState::Unknown => self.of("cannot see", "无法观察"),

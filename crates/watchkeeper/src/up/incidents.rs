@@ -75,6 +75,10 @@ impl Incidents {
         if self.printed.get(&incident.id) == Some(&incident.state) {
             return;
         }
+        // Nobody is told of these either.
+        if matches!(incident.state, IncidentState::Pending | IncidentState::Suppressed) {
+            return;
+        }
         if incident.state == IncidentState::Closed {
             self.printed.remove(&incident.id);
         } else {
@@ -91,7 +95,10 @@ fn line(incident: &Incident, url: &str, lang: Lang, colour: bool) -> String {
         IncidentState::Firing | IncidentState::Unknown => incident.last_seen,
         IncidentState::Resolved => incident.resolved_at.unwrap_or(incident.last_seen),
         // What somebody does changes nothing of what was seen: it is now.
-        IncidentState::Acknowledged | IncidentState::Closed => Timestamp::now(),
+        IncidentState::Acknowledged
+        | IncidentState::Closed
+        | IncidentState::Pending
+        | IncidentState::Suppressed => Timestamp::now(),
     };
     let at = jiff::Timestamp::from_millisecond(when.0).map_or_else(
         |_| when.to_string(),
@@ -101,6 +108,8 @@ fn line(incident: &Incident, url: &str, lang: Lang, colour: bool) -> String {
         (IncidentState::Firing, Severity::Critical) => (choose(lang, "CRITICAL", "严重"), "1;31"),
         (IncidentState::Firing, Severity::Warning) => (choose(lang, "WARNING", "警告"), "1;33"),
         (IncidentState::Firing, Severity::Info) => (choose(lang, "INFO", "提示"), "1;36"),
+        (IncidentState::Pending, _) => (choose(lang, "PENDING", "待定"), "2"),
+        (IncidentState::Suppressed, _) => (choose(lang, "SUPPRESSED", "已抑制"), "2"),
         (IncidentState::Acknowledged, _) => (choose(lang, "TAKEN ON", "已认领"), "1;34"),
         (IncidentState::Unknown, _) => (choose(lang, "CANNOT SEE", "无法观察"), "1;35"),
         (IncidentState::Resolved, _) => (choose(lang, "RESOLVED", "已恢复"), "1;32"),
@@ -133,9 +142,7 @@ mod tests {
             evidence: Vec::new(),
             first_seen: Timestamp(0),
             last_seen: Timestamp(0),
-            resolved_at: None,
-            flaps: 0,
-            acknowledged_by: None,
+            ..Incident::default()
         }
     }
 

@@ -12,7 +12,7 @@ fn subject() -> Subject {
 }
 
 fn firing() -> Finding {
-    Finding::Firing { subject: subject(), severity: Severity::Warning, facts: vec![] }
+    Finding::firing(subject(), Severity::Warning, vec![])
 }
 
 fn gone() -> Finding {
@@ -101,6 +101,25 @@ fn an_end_not_sent_yet_is_taken_back_when_the_fault_returns() {
     assert!(deliver(&mut ledger, at(400)).is_empty(), "nobody was told that it is over");
     ledger.find(at(500), gone());
     assert_eq!(deliver(&mut ledger, at(500)), [format!("mail/resolved/{}", id(1))]);
+}
+
+#[test]
+fn what_is_pending_is_neither_kept_nor_told_and_keeps_its_id() {
+    let mut ledger = ledger(&["mail"]);
+    let (severity, detail) = (Severity::Warning, Detail::default());
+    let pending = Finding::Pending { subject: subject(), severity, facts: vec![], detail };
+    ledger.find(at(1), pending.clone());
+    ledger.find(at(2), pending.clone());
+    assert_eq!(ledger.pending().map(|p| (p.id.clone(), p.since)).next(), Some((id(1), Wall(1000))));
+    assert!(deliver(&mut ledger, at(2)).is_empty() && ledger.incidents().is_empty());
+    ledger.find(at(3), gone());
+    assert_eq!(ledger.pending().count(), 0);
+    ledger.find(at(4), pending.clone());
+    ledger.find(at(5), firing());
+    assert_eq!(ledger.incidents()[&id(1)].first_seen, Wall(4000));
+    assert_eq!(ledger.pending().count(), 0);
+    ledger.find(at(6), pending);
+    assert_eq!(ledger.pending().count(), 0, "it is an incident already");
 }
 
 #[test]

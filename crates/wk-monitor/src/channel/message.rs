@@ -123,9 +123,7 @@ pub(crate) mod tests {
             evidence,
             first_seen: Timestamp(0),
             last_seen: Timestamp(0),
-            resolved_at: None,
-            flaps: 0,
-            acknowledged_by: None,
+            ..Incident::default()
         };
         let link = "http://127.0.0.1:7181/incidents/0123456789ab-1".into();
         let home = "http://127.0.0.1:7181".into();

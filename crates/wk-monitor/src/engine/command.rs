@@ -140,9 +140,7 @@ impl Engine {
             evidence: vec![summary],
             first_seen: at,
             last_seen: at,
-            resolved_at: None,
-            flaps: 0,
-            acknowledged_by: None,
+            ..Incident::default()
         };
         let home = self.config.page_url.clone();
         Message { incident, phase: wk_alert::Phase::Firing, link: home.clone(), home, lang }

@@ -1,11 +1,14 @@
 //! The core's values as rows: words instead of variants, numbers instead of newtypes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use wk_alert::node::{Alive, NodeKey, NodeRecord, NodeState};
 use wk_alert::{
-    AuditLine, Entry, EntryKey, EntryState, Fact, FactKind, Fingerprint, Incident, IncidentId,
-    IncidentState, Phase, Severity, Subject,
+    AuditLine, Detail, Entry, EntryKey, EntryState, Fact, FactKind, Figure, Fingerprint, Incident,
+    IncidentId, IncidentState, Phase, Severity, Subject,
 };
+use wk_promql::Labels;
 use wk_proto::ids::{SessionId, Wall, Zxid};
 
 /// A fact: its word, then its arguments.
@@ -41,12 +44,38 @@ pub(super) struct IncidentRow {
     reopened_at: Option<i64>,
     flaps: u32,
     acknowledged_by: Option<String>,
+    /// From schema 2 on, as everything below.
+    #[serde(default)]
+    identity: Pairs,
+    #[serde(default)]
+    labels: Pairs,
+    #[serde(default)]
+    annotations: Pairs,
+    /// The bits of the value: JSON knows no NaN.
+    #[serde(default)]
+    value_bits: Option<u64>,
+}
+
+/// Names and values.
+type Pairs = BTreeMap<String, String>;
+
+fn pairs(labels: &Labels) -> Pairs {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn labels(pairs: &Pairs) -> Labels {
+    Labels::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 impl From<&Incident> for IncidentRow {
     fn from(incident: &Incident) -> Self {
         let subject = incident.subject.clone();
+        let detail = &incident.detail;
         Self {
+            identity: pairs(&subject.labels),
+            labels: pairs(&detail.labels),
+            annotations: detail.annotations.clone(),
+            value_bits: detail.value.map(|value| value.0.to_bits()),
             rule: subject.rule,
             ensemble: subject.ensemble,
             instance: subject.instance,
@@ -81,6 +110,12 @@ impl IncidentRow {
             instance: self.instance,
             group: self.group,
             node: self.node,
+            labels: labels(&self.identity),
+        };
+        let detail = Detail {
+            labels: labels(&self.labels),
+            annotations: self.annotations,
+            value: self.value_bits.map(|bits| Figure(f64::from_bits(bits))),
         };
         let id = IncidentId::new(&Fingerprint::of(&subject), self.episode);
         let incident = Incident {
@@ -101,6 +136,7 @@ impl IncidentRow {
                 _ => return None,
             },
             facts: facts(self.facts),
+            detail,
             first_seen: Wall(self.first_seen),
             last_seen: Wall(self.last_seen),
             healed_at: self.healed_at.map(Wall),

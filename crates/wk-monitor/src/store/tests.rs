@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use wk_alert::node::{Alive, NodeState};
 use wk_alert::{
-    ChannelPolicy, Fact, FactKind, Finding, Ledger, Now, Outcome, Policy, Severity, Subject,
+    ChannelPolicy, Detail, Fact, FactKind, Figure, Finding, Ledger, Now, Outcome, Policy, Severity,
+    Subject,
 };
 use wk_proto::ids::{Mono, SessionId, Wall, Zxid};
 
@@ -20,8 +21,12 @@ fn policy() -> Policy {
 
 fn firing() -> Finding {
     let facts = vec![Fact::new(FactKind::ProbeFailed, ["h:1".into(), "refused".into()])];
-    let subject = Subject::server("ZkServerUnreachable", "e", "h:1");
-    Finding::Firing { subject, severity: Severity::Warning, facts }
+    let labels = [("ensemble", "e"), ("instance", "h:1"), ("dir", "/log"), ("site", "a")];
+    let labels = wk_promql::Labels::new(labels);
+    let subject = Subject::of_alert("ZkDiskFullSoon", &labels);
+    let annotations = BTreeMap::from([("summary_en".to_owned(), "nearly full".to_owned())]);
+    let detail = Detail { labels, annotations, value: Some(Figure(f64::NAN)) };
+    Finding::Firing { subject, severity: Severity::Warning, facts, detail }
 }
 
 #[test]

@@ -51,6 +51,17 @@ pub(super) fn summary(rule: &str) -> &'static str {
     }
 }
 
+/// A summary of what is over.
+pub(super) fn over(rule: &str) -> &'static str {
+    match rule {
+        "ZkServerUnreachable" => "{0} 的 ZooKeeper 服务器 {1} 已恢复应答",
+        "ZkServerNotServing" => "{0} 的 ZooKeeper 服务器 {1} 已恢复服务",
+        "NodeDown" => "节点 {1} 不再处于宕机状态（{0}）",
+        "NodeViewLost" => "监控已重新看到 {0} 中注册的节点",
+        _ => "{2} 已解除：{1}（{0}）",
+    }
+}
+
 pub(super) fn word(word: Word) -> &'static str {
     match word {
         Word::Severity => "级别",

@@ -58,6 +58,17 @@ pub(super) fn summary(rule: &str) -> &'static str {
     }
 }
 
+/// A summary of what is over.
+pub(super) fn over(rule: &str) -> &'static str {
+    match rule {
+        "ZkServerUnreachable" => "ZooKeeper server {1} of {0} answers again",
+        "ZkServerNotServing" => "ZooKeeper server {1} of {0} serves again",
+        "NodeDown" => "Node {1} is not down any more ({0})",
+        "NodeViewLost" => "The monitor sees the nodes of {0} again",
+        _ => "{2} is over: {1} ({0})",
+    }
+}
+
 pub(super) fn word(word: Word) -> &'static str {
     match word {
         Word::Severity => "Severity",

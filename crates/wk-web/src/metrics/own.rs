@@ -176,8 +176,14 @@ fn nodes(page: &mut Page, ensembles: &[Ensemble]) {
 
 fn incidents(page: &mut Page, fleet: &Fleet, open: &[Arc<Incident>]) {
     let mut counts: BTreeMap<(Severity, &str), u64> = BTreeMap::new();
+    let states = [
+        IncidentState::Firing,
+        IncidentState::Acknowledged,
+        IncidentState::Unknown,
+        IncidentState::Suppressed,
+    ];
     for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-        for state in [IncidentState::Firing, IncidentState::Acknowledged, IncidentState::Unknown] {
+        for state in states {
             counts.insert((severity, state.as_str()), 0);
         }
     }

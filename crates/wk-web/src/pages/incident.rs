@@ -168,7 +168,7 @@ fn next_steps(
 fn actions(ctx: &Context<'_>, incident: &Incident) -> Markup {
     let lang = ctx.lang;
     let (verb, hint, label) = match incident.state {
-        IncidentState::Firing | IncidentState::Unknown => (
+        IncidentState::Firing | IncidentState::Unknown | IncidentState::Suppressed => (
             "ack",
             lang.of(
                 "Say that you look after it, so that nobody else has to get up.",
@@ -184,7 +184,9 @@ fn actions(ctx: &Context<'_>, incident: &Incident) -> Markup {
             ),
             lang.of("Close", "关闭"),
         ),
-        IncidentState::Acknowledged | IncidentState::Closed => return html! {},
+        IncidentState::Pending | IncidentState::Acknowledged | IncidentState::Closed => {
+            return html! {};
+        }
     };
     let action = format!("/incidents/{}/{verb}", incident.id);
     html! {
