@@ -11,6 +11,7 @@ use wk_proto::client::connect::{ConnectRequest, ConnectResponse};
 use wk_proto::client::frame;
 use wk_proto::client::request::{Request, RequestHeader};
 use wk_proto::client::response::{ReplyHeader, WatcherEvent, decode_multi, encode_multi_end};
+use wk_proto::quorum::{self, LearnerInfo, PacketKind, SnapshotSkipper};
 use wk_proto::txn::Record;
 use wk_proto::{Reader, Zxid};
 use wk_store::mem_disk::MemDisk;
@@ -29,6 +30,7 @@ pub(crate) const TARGETS: &[(&str, Decoder)] = &[
     ("records", records),
     ("snapshot", snapshot),
     ("image", image),
+    ("quorum", quorum),
 ];
 
 /// What a client and a server say first, each a frame.
@@ -158,4 +160,36 @@ fn recover(disk: &MemDisk) {
     let third = wk_store::recover(&dirs, &options).expect("and the third");
     assert_eq!(third.tree.counts(), second.tree.counts());
     assert_eq!(third.tree.digest(), second.tree.digest());
+}
+
+/// What a leader and a learner send each other; after a SNAP, the snapshot.
+pub(crate) fn quorum(bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Ok(Some(packet)) = quorum::split(&mut rest, 1 << 16) {
+        let mut out = Vec::new();
+        packet.encode(&mut out);
+        assert_eq!(quorum::split(&mut &out[..], 1 << 16), Ok(Some(packet)));
+        let _ = (quorum::decode_number(&packet), packet.data.map(LearnerInfo::decode));
+        let _ = (quorum::decode_touches(&packet), packet.authinfo.ids());
+        if let Ok((_, txn)) = quorum::decode_activate(&packet) {
+            let _ = Record::decode(txn);
+        }
+        if packet.kind == PacketKind::Snap {
+            let whole = SnapshotSkipper::default().skip(rest);
+            // In two pieces it ends at the same place.
+            let mut halves = SnapshotSkipper::default();
+            let (left, right) = rest.split_at(rest.len() / 2);
+            match (whole, halves.skip(left)) {
+                (Ok(quorum::Skipped::End(at)), Ok(quorum::Skipped::All)) => {
+                    assert_eq!(halves.skip(right), Ok(quorum::Skipped::End(at - left.len())));
+                }
+                (Ok(quorum::Skipped::All), second) => {
+                    assert_eq!(second, Ok(quorum::Skipped::All));
+                    assert_eq!(halves.skip(right), Ok(quorum::Skipped::All));
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod jute;
 pub mod op;
 pub mod path;
+pub mod quorum;
 pub mod stat;
 pub mod txn;
 
