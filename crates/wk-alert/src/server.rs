@@ -119,6 +119,11 @@ impl ServerDetector {
         &self.instance
     }
 
+    /// Goes on under another policy.
+    pub fn obey(&mut self, policy: ServerPolicy) {
+        self.policy = policy;
+    }
+
     /// The judgement.
     pub fn state(&self) -> ServerState {
         self.state

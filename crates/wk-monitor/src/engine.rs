@@ -5,29 +5,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{error, info, warn};
 use wk_alert::node::{self, NodePolicy};
-use wk_alert::server::{ServerDetector, ServerPolicy, ServerState};
-use wk_alert::{
-    EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Policy, Saved, Severity, Subject,
-};
+use wk_alert::{EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Policy, Saved};
 use wk_client::Client;
+use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
 
 use crate::channel::{Channel, Message};
-use crate::config::Config;
+use crate::config::{Config, EnsembleConfig};
 use crate::handle::{ActionError, Change, Command, Reply, View};
 use crate::incident::Incident;
+use crate::member::{Member, Membership};
 use crate::monitor::SessionEnd;
 use crate::probe::Report;
-use crate::publish::{Watched, WatchedServer};
+use crate::publish::Watched;
 use crate::registry::News;
-use crate::store::{NodeChanges, Nodes, Store};
+use crate::store::{Kept, NodeChanges, Nodes, Store};
+use crate::task::{Prober, Task};
 use crate::time::Timestamp;
 use crate::{convert, publish};
 
 mod command;
+mod source;
 
 /// The owner looks at the time at least this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,13 +44,30 @@ const EVENTS_AT_ONCE: usize = 512;
 /// What the tasks report.
 pub(crate) enum Event {
     /// A server was probed.
-    Probed { ensemble: usize, server: usize, report: Box<Report> },
+    Probed { ensemble: usize, instance: Arc<str>, report: Box<Report> },
+    /// Something was measured; the labels are whole.
+    #[allow(dead_code, reason = "said by probes, canary, agents and tap")]
+    Samples { ensemble: usize, samples: Vec<Sample> },
+    /// Discovery found the members: all of them, those that do not serve too.
+    #[allow(dead_code, reason = "said by discovery")]
+    Members { ensemble: usize, members: Vec<Member> },
     /// The registry was read.
     Registry { ensemble: usize, news: News },
     /// A session ended.
     SessionEnded { ensemble: usize, end: SessionEnd },
     /// A notification was sent, or not.
     Answered { key: EntryKey, outcome: Outcome },
+}
+
+/// What an engine starts with.
+pub(crate) struct Start {
+    /// What the ledger goes on from.
+    pub(crate) saved: Saved,
+    /// What parts of the monitor kept for themselves.
+    pub(crate) kept: Kept,
+    pub(crate) prober: Prober,
+    /// Where those that it starts report to.
+    pub(crate) events: mpsc::Sender<Event>,
 }
 
 /// The owner.
@@ -65,6 +83,11 @@ pub(crate) struct Engine {
     changes: broadcast::Sender<Change>,
     /// Node records to be stored with the next batch.
     node_changes: NodeChanges,
+    /// What parts keep, to be stored with the next batch.
+    kept_changes: Kept,
+    /// What they had kept at the start.
+    kept: Kept,
+    prober: Prober,
     /// Answers that wait for their action to be stored.
     waiting: Vec<(IncidentId, Reply<Incident>)>,
     /// Every kept incident in words.
@@ -85,8 +108,7 @@ impl Engine {
     pub(crate) fn new(
         config: Config,
         store: Arc<Store>,
-        saved: Saved,
-        events: mpsc::Sender<Event>,
+        start: Start,
         view: watch::Sender<Arc<View>>,
         changes: broadcast::Sender<Change>,
     ) -> Self {
@@ -94,7 +116,7 @@ impl Engine {
         let seed = u64::from(std::process::id()) ^ Timestamp::now().0.unsigned_abs();
         let channels = config.channels.iter().map(Channel::policy).collect();
         let policy = Policy { hold: config.hold, channels, seed, ..Policy::default() };
-        let ledger = Ledger::restore(policy, saved, now(origin));
+        let ledger = Ledger::restore(policy, start.saved, now(origin));
         let lang = config.lang;
         let word = |core| Arc::new(convert::incident(core, lang));
         let worded = ledger.incidents().iter().map(|(id, core)| (id.clone(), word(core)));
@@ -107,10 +129,13 @@ impl Engine {
             ensembles: Vec::new(),
             channels,
             origin,
-            events,
+            events: start.events,
             view,
             changes,
             node_changes: Vec::new(),
+            kept_changes: Kept::new(),
+            kept: start.kept,
+            prober: start.prober,
             waiting: Vec::new(),
             worded,
             opened: BTreeMap::new(),
@@ -125,37 +150,30 @@ impl Engine {
     /// Adds an ensemble; its index is the order of the calls.
     pub(crate) fn watch(
         &mut self,
-        name: String,
-        servers: &[String],
+        config: EnsembleConfig,
         client: Client,
-        nudges: Vec<Arc<Notify>>,
         records: Nodes,
         session_ends: bool,
+        registry: Task,
     ) {
-        let now = now(self.origin);
-        let unreachable = if servers.len() == 1 { Severity::Critical } else { Severity::Warning };
-        let policy = ServerPolicy { unreachable, ..ServerPolicy::default() };
-        let detector =
-            |instance: &String| ServerDetector::new(&name, instance, policy.clone(), now);
-        let watched = servers.iter().map(detector).zip(nudges);
-        let servers = watched.map(|(detector, nudge)| WatchedServer::new(detector, nudge));
-        let servers = servers.collect();
         let policy = NodePolicy { session_ends, ..NodePolicy::default() };
-        let nodes = node::Nodes::new(&name, policy, records, now);
-        self.ensembles.push(Watched { name, servers, client, nodes, old_watches: false });
+        let nodes = node::Nodes::new(&config.name, policy, records, now(self.origin));
+        let membership = Membership::begin(&config.name, &config.servers, &self.kept);
+        self.ensembles.push(Watched {
+            config,
+            membership,
+            servers: Vec::new(),
+            client,
+            nodes,
+            old_watches: false,
+            _registry: registry,
+        });
+        self.follow_members(self.ensembles.len() - 1);
     }
 
     /// All ensembles are there: what is open about anything else is over.
     pub(crate) fn ready(&mut self) {
-        let ensembles = &self.ensembles;
-        let watched = |subject: &Subject| {
-            let ensemble = ensembles.iter().find(|ensemble| ensemble.name == subject.ensemble);
-            ensemble.is_some_and(|ensemble| {
-                let known = |name| ensemble.servers.iter().any(|s| s.detector.instance() == name);
-                subject.instance.as_deref().is_none_or(known)
-            })
-        };
-        self.ledger.retire(now(self.origin), watched);
+        self.retire();
         // Nobody shall see a monitor without a picture.
         self.draw();
     }
@@ -228,21 +246,24 @@ impl Engine {
         let now = now(self.origin);
         self.stale = true;
         match event {
-            Event::Probed { ensemble, server, report } => {
+            Event::Probed { ensemble, instance, report } => {
+                self.probed(now, ensemble, &instance, *report);
+            }
+            Event::Samples { ensemble, samples } => self.measured(ensemble, samples),
+            Event::Members { ensemble, members } => {
                 let watched = &mut self.ensembles[ensemble];
-                let mut findings = Vec::new();
-                watched.servers[server].take(now, *report, &mut findings);
-                let bad = |server: &WatchedServer| {
-                    let state = server.detector.state();
-                    matches!(state, ServerState::NotServing | ServerState::Unreachable)
-                };
-                let explained = watched.servers.iter().all(bad);
-                self.find(now, findings);
-                self.judge(now, ensemble, node::Input::Explained(explained));
+                if watched.membership.update(&watched.config.name, members) {
+                    self.kept_changes.extend([watched.membership.keep(&watched.config.name)]);
+                    self.follow_members(ensemble);
+                    self.retire();
+                }
             }
             Event::Registry { ensemble, news: News::Input(input) } => {
                 if input == node::Input::SightLost {
-                    self.ensembles[ensemble].servers.iter().for_each(|s| s.nudge.notify_one());
+                    self.ensembles[ensemble]
+                        .servers
+                        .iter()
+                        .for_each(|s| s.probing.nudge.notify_one());
                 }
                 self.judge(now, ensemble, input);
             }
@@ -266,7 +287,7 @@ impl Engine {
         watched.nodes.step(now, input, &mut out);
         for key in out.changed {
             let record = watched.nodes.records().get(&key).cloned();
-            self.node_changes.push((watched.name.clone(), key, record));
+            self.node_changes.push((watched.config.name.clone(), key, record));
         }
         self.find(now, out.findings);
     }
@@ -290,16 +311,17 @@ impl Engine {
             self.ledger.mark_due(now);
         }
         let batch = self.ledger.take_batch();
-        if !batch.is_empty() || !self.node_changes.is_empty() {
+        if !batch.is_empty() || !self.node_changes.is_empty() || !self.kept_changes.is_empty() {
             let nodes = std::mem::take(&mut self.node_changes);
+            let kept = std::mem::take(&mut self.kept_changes);
             let store = Arc::clone(&self.store);
             let stored = tokio::task::spawn_blocking(move || {
-                let result = store.commit(&batch, &nodes);
-                (result, batch, nodes)
+                let result = store.commit(&batch, &nodes, &kept);
+                (result, batch, nodes, kept)
             });
-            let (result, batch, nodes) = stored.await.expect("storing does not panic");
+            let (result, batch, nodes, kept) = stored.await.expect("storing does not panic");
             if let Err(err) = result {
-                self.stuck(&err, batch, nodes);
+                self.stuck(&err, batch, nodes, kept);
                 return;
             }
             self.store_failed = false;
@@ -317,7 +339,13 @@ impl Engine {
     }
 
     /// Nothing was stored: nothing may go out. It is tried again at the next tick.
-    fn stuck(&mut self, err: &crate::StoreError, batch: wk_alert::Batch, nodes: NodeChanges) {
+    fn stuck(
+        &mut self,
+        err: &crate::StoreError,
+        batch: wk_alert::Batch,
+        nodes: NodeChanges,
+        kept: Kept,
+    ) {
         if !self.store_failed {
             error!(%err, "cannot store incidents; nothing is sent until that works");
         }
@@ -326,6 +354,8 @@ impl Engine {
         // What came meanwhile is newer.
         let newer = std::mem::replace(&mut self.node_changes, nodes);
         self.node_changes.extend(newer);
+        let newer = std::mem::replace(&mut self.kept_changes, kept);
+        self.kept_changes.extend(newer);
         for (_, reply) in self.waiting.drain(..) {
             let _ = reply.send(Err(ActionError::Unavailable(err.to_string())));
         }
@@ -413,3 +443,6 @@ fn log_outcome(key: &EntryKey, outcome: &Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

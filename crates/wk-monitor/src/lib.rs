@@ -9,17 +9,20 @@ mod convert;
 mod engine;
 mod handle;
 mod incident;
+mod member;
 mod monitor;
 mod probe;
 mod publish;
 mod registry;
+mod samples;
 mod store;
+mod task;
 mod text;
 mod time;
 mod view;
 
 pub use channel::{Channel, UrlError, parse_notify};
-pub use config::{Config, ConfigError, FileConfig};
+pub use config::{Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, RulesConfig};
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
     Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,

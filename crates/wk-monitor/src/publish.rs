@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
 use wk_alert::node::{NodeKey, NodeRecord, Nodes};
 use wk_alert::server::{Probe, ServerDetector};
 use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
 use wk_client::Client;
 
 use crate::channel::Channel;
-use crate::config::Config;
+use crate::config::{Config, EnsembleConfig};
+use crate::member::Membership;
 use crate::probe::{Report, Srvr};
+use crate::samples::ServerSeries;
+use crate::task::{Probing, Task};
 use crate::text::{Lang, Word};
 use crate::time::Timestamp;
 use crate::view::{
@@ -21,17 +23,33 @@ use crate::view::{
 
 /// One ensemble as the owner knows it.
 pub(crate) struct Watched {
-    pub(crate) name: String,
+    pub(crate) config: EnsembleConfig,
+    pub(crate) membership: Membership,
     pub(crate) servers: Vec<WatchedServer>,
     pub(crate) client: Client,
     pub(crate) nodes: Nodes,
     pub(crate) old_watches: bool,
+    /// Follows its registry as long as this is kept.
+    pub(crate) _registry: Task,
+}
+
+impl Watched {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The server at `instance`, if it is watched.
+    pub(crate) fn server(&mut self, instance: &str) -> Option<&mut WatchedServer> {
+        self.servers.iter_mut().find(|server| server.detector.instance() == instance)
+    }
 }
 
 /// One server as the owner knows it.
 pub(crate) struct WatchedServer {
     pub(crate) detector: ServerDetector,
-    pub(crate) nudge: Arc<Notify>,
+    pub(crate) series: ServerSeries,
+    pub(crate) probing: Probing,
     srvr: Option<Srvr>,
     mntr: Arc<[(String, String)]>,
     refused: Vec<&'static str>,
@@ -43,10 +61,11 @@ pub(crate) struct WatchedServer {
 }
 
 impl WatchedServer {
-    pub(crate) fn new(detector: ServerDetector, nudge: Arc<Notify>) -> Self {
+    pub(crate) fn new(detector: ServerDetector, series: ServerSeries, probing: Probing) -> Self {
         Self {
             detector,
-            nudge,
+            series,
+            probing,
             srvr: None,
             mntr: Arc::default(),
             refused: Vec::new(),
@@ -131,7 +150,7 @@ pub(crate) fn fleet(
 fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
     let mut open: BTreeMap<&Subject, &str> = BTreeMap::new();
     let mut level = Level::Ok;
-    let about = |subject: &Subject| subject.ensemble == watched.name;
+    let about = |subject: &Subject| subject.ensemble == watched.name();
     for incident in ledger.incidents().values().filter(|i| i.is_open() && about(&i.subject)) {
         open.insert(&incident.subject, &incident.id.0);
         level = level.max(match incident.severity {
@@ -142,7 +161,7 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
     }
     let clear = watched.nodes.is_clear();
     let servers: Vec<Server> =
-        watched.servers.iter().map(|one| server(one, &watched.name, &open)).collect();
+        watched.servers.iter().map(|one| server(one, watched.name(), &open)).collect();
     if !clear || servers.iter().any(|server| server.state == ServerState::Unknown) {
         level = level.max(Level::Unknown);
     }
@@ -154,7 +173,7 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
         .collect();
     let session = watched.client.session();
     Ensemble {
-        name: watched.name.clone(),
+        name: watched.name().to_owned(),
         level,
         sight: Sight {
             clear,
@@ -209,7 +228,7 @@ fn node(
     let subject = Subject {
         group: key.group.clone(),
         node: Some(key.id.clone()),
-        ..Subject::ensemble(wk_alert::node::NODE_DOWN, &watched.name)
+        ..Subject::ensemble(wk_alert::node::NODE_DOWN, watched.name())
     };
     // What cannot be seen is unknown, since the sight was lost.
     let (state, since) = if clear {
@@ -269,7 +288,7 @@ fn notes(watched: &Watched, lang: Lang) -> Vec<String> {
         }
     }
     if watched.old_watches {
-        notes.push(lang.sentence(Word::OldWatches, std::slice::from_ref(&watched.name)));
+        notes.push(lang.sentence(Word::OldWatches, std::slice::from_ref(&watched.config.name)));
     }
     notes
 }

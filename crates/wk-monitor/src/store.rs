@@ -30,6 +30,8 @@ const OUTBOX: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("outbox");
 /// History under incident and number: an incident's lines lie together and go with it.
 const AUDIT: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit");
 const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
+/// What parts of the monitor keep for themselves, each under its own name.
+const KEPT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("kept");
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,9 @@ pub(crate) type Nodes = BTreeMap<NodeKey, NodeRecord>;
 /// Changed node records of some ensembles; none is a deletion.
 pub(crate) type NodeChanges = Vec<(String, NodeKey, Option<NodeRecord>)>;
 
+/// What parts of the monitor keep for themselves, by name.
+pub(crate) type Kept = BTreeMap<String, Vec<u8>>;
+
 /// The open store.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -124,6 +129,7 @@ impl Store {
             txn.open_table(OUTBOX)?;
             txn.open_table(AUDIT)?;
             txn.open_table(NODES)?;
+            txn.open_table(KEPT)?;
         }
         txn.commit()?;
         Ok(found)
@@ -163,6 +169,20 @@ impl Store {
         Ok(all)
     }
 
+    /// Reads what parts of the monitor kept.
+    pub(crate) fn load_kept(&self) -> Result<Kept, StoreError> {
+        let read = || -> Result<Kept, redb::Error> {
+            let table = self.database.begin_read()?.open_table(KEPT)?;
+            let mut kept = Kept::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                kept.insert(key.value().to_owned(), value.value().to_vec());
+            }
+            Ok(kept)
+        };
+        read().map_err(|err| self.file(err))
+    }
+
     /// The history of one incident, oldest first.
     pub(crate) fn history(&self, incident: &IncidentId) -> Result<Vec<AuditLine>, StoreError> {
         let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
@@ -179,12 +199,17 @@ impl Store {
         Ok(rows.iter().filter_map(decode).collect())
     }
 
-    /// Writes a batch and the changed node records, in one durable transaction.
-    pub(crate) fn commit(&self, batch: &Batch, nodes: &NodeChanges) -> Result<(), StoreError> {
-        self.write(batch, nodes).map_err(|err| self.file(err))
+    /// Writes a batch, the changed node records and what parts keep, in one durable transaction.
+    pub(crate) fn commit(
+        &self,
+        batch: &Batch,
+        nodes: &NodeChanges,
+        kept: &Kept,
+    ) -> Result<(), StoreError> {
+        self.write(batch, nodes, kept).map_err(|err| self.file(err))
     }
 
-    fn write(&self, batch: &Batch, nodes: &NodeChanges) -> Result<(), redb::Error> {
+    fn write(&self, batch: &Batch, nodes: &NodeChanges, kept: &Kept) -> Result<(), redb::Error> {
         let txn = self.database.begin_write()?;
         {
             let mut table = txn.open_table(INCIDENTS)?;
@@ -227,6 +252,12 @@ impl Store {
                 let name = format!("{ensemble}{}", key.path());
                 let row = |record| encode(&NodeRow::new(ensemble, key, record));
                 put(&mut table, &name, record.as_ref().map(row))?;
+            }
+        }
+        {
+            let mut table = txn.open_table(KEPT)?;
+            for (name, bytes) in kept {
+                table.insert(name.as_str(), bytes.as_slice())?;
             }
         }
         txn.commit()?;

@@ -1,10 +1,13 @@
 //! What `up` is told: options over watchkeeper.toml over defaults, as legal values.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use wk_monitor::{Channel, FileConfig, Lang, parse_notify};
+use wk_monitor::{
+    Channel, EnsembleConfig, FileConfig, GroupConfig, Lang, RulesConfig, parse_notify,
+};
 use wk_web::WebError;
 
 use super::Args;
@@ -21,8 +24,12 @@ const GIVEN: &str = "main";
 pub(crate) struct Settings {
     /// Where our own server takes clients; `None`: there is none.
     pub(crate) client: Option<SocketAddr>,
-    /// Name and servers of the ensembles that are there already.
-    pub(crate) ensembles: Vec<(String, Vec<String>)>,
+    /// The ensembles that are there already.
+    pub(crate) ensembles: Vec<EnsembleConfig>,
+    /// What is known of groups of nodes beforehand.
+    pub(crate) groups: BTreeMap<String, GroupConfig>,
+    /// Which rules judge beside the shipped ones.
+    pub(crate) rules: RulesConfig,
     pub(crate) web: SocketAddr,
     pub(crate) insecure: bool,
     pub(crate) data: PathBuf,
@@ -52,15 +59,15 @@ impl Settings {
         if !web.ip().is_loopback() && !insecure {
             return Err(Code::Usage.of(WebError::BeyondLoopback(web).into()));
         }
-        let mut ensembles: Vec<_> = file.ensembles.into_iter().collect();
+        let mut ensembles: Vec<_> = file.ensembles.into_values().collect();
         let client = if args.servers.is_empty() {
             Some(address("--client", &given(&args.client, file.client, CLIENT_DEFAULT))?)
         } else {
             for server in &args.servers {
                 host_and_port(server)?;
             }
-            ensembles.retain(|(name, _)| name != GIVEN);
-            ensembles.insert(0, (GIVEN.to_owned(), args.servers.clone()));
+            ensembles.retain(|ensemble| ensemble.name != GIVEN);
+            ensembles.insert(0, EnsembleConfig::new(GIVEN, args.servers.clone()));
             None
         };
         let mut channels =
@@ -74,6 +81,8 @@ impl Settings {
         Ok(Self {
             client,
             ensembles,
+            groups: file.groups,
+            rules: file.rules,
             web,
             insecure,
             data,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use wk_client::{Client, InProcess};
-use wk_monitor::{Config, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd};
+use wk_monitor::{Config, EnsembleConfig, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd};
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{ExitReason, Server, ServerHandle, StartError};
 use wk_web::{Web, WebConfig, WebError};
@@ -91,19 +91,21 @@ impl Stack {
             }
             None => None,
         };
-        for (name, servers) in &settings.ensembles {
-            let client = Client::builder(&servers.join(",")).start();
-            let client = client.with_context(|| format!("ensemble {name}"))?;
-            let (name, servers) = (name.clone(), servers.clone());
-            ports.push(EnsemblePort { name, servers, client, session_ends: None });
+        for config in &settings.ensembles {
+            let client = Client::builder(&config.servers.join(",")).start();
+            let client = client.with_context(|| format!("ensemble {}", config.name))?;
+            ports.push(EnsemblePort { config: config.clone(), client, session_ends: None });
         }
         let clients = ports.iter().map(|port| port.client.clone()).collect();
-        let watched = ports.iter().map(|port| (port.name.clone(), port.servers.clone())).collect();
+        let watched = ports.iter().map(|port| port.config.clone());
+        let watched = watched.map(|config| (config.name, config.servers)).collect();
         let channels = settings.channels.iter().map(|c| c.name().to_owned()).collect();
         let config = Config {
             lang: settings.lang,
             page_url: url.clone(),
             channels: settings.channels,
+            groups: settings.groups,
+            rules: settings.rules,
             ..Config::new(settings.data.clone())
         };
         let monitor = Monitor::start(config, ports).await.context("start the monitor")?;
@@ -249,8 +251,8 @@ fn own_port(server: &ServerHandle) -> anyhow::Result<EnsemblePort> {
     let client = Client::builder(&address).connector(connect).start()?;
     let (ends, session_ends) = mpsc::channel(SESSION_ENDS_MAX);
     tokio::spawn(forward(server.session_ends(), ends));
-    let (name, servers) = (OWN.to_owned(), vec![address]);
-    Ok(EnsemblePort { name, servers, client, session_ends: Some(session_ends) })
+    let config = EnsembleConfig::new(OWN, vec![address]);
+    Ok(EnsemblePort { config, client, session_ends: Some(session_ends) })
 }
 
 async fn forward(

@@ -8,6 +8,7 @@ use super::{Engine, TRY_LIMIT, now};
 use crate::channel::Message;
 use crate::handle::{ActionError, Command, Reply};
 use crate::incident::{Incident, IncidentDetail, IncidentState, Severity, TimelineEntry};
+use crate::publish::Watched;
 use crate::text::Word;
 use crate::time::Timestamp;
 use crate::view::{ChannelTest, Delivery};
@@ -132,7 +133,7 @@ impl Engine {
             rule: "NotifyTest".into(),
             severity: Severity::Info,
             state: IncidentState::Firing,
-            ensemble: self.ensembles.first().map_or("test", |first| &first.name).to_owned(),
+            ensemble: self.ensembles.first().map_or("test", Watched::name).to_owned(),
             instance: None,
             group: None,
             node: None,

@@ -50,7 +50,8 @@ fn everything_comes_back_as_it_was() {
     {
         let store = Store::open(&path).unwrap();
         let nodes = vec![("e".to_owned(), node.clone(), Some(record.clone()))];
-        store.commit(&batch, &nodes).unwrap();
+        let kept = Kept::from([("rules".to_owned(), vec![7, 0])]);
+        store.commit(&batch, &nodes, &kept).unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::InUse { .. })));
     }
     let store = Store::open(&path).unwrap();
@@ -61,6 +62,7 @@ fn everything_comes_back_as_it_was() {
     assert_eq!(saved.episodes.len(), 1);
     let nodes = store.load_nodes().unwrap();
     assert_eq!(nodes["e"], BTreeMap::from([(node, record)]));
+    assert_eq!(store.load_kept().unwrap()["rules"], [7, 0]);
     let history = store.history(&incident.id).unwrap();
     let kinds: Vec<FactKind> = history.iter().map(|line| line.fact.kind).collect();
     assert_eq!(kinds, [FactKind::Opened, FactKind::DeliveryFailed]);
@@ -73,13 +75,13 @@ fn history_goes_with_its_incident() {
     let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
     ledger.find(now(1), firing());
     let batch = ledger.take_batch();
-    store.commit(&batch, &vec![]).unwrap();
+    store.commit(&batch, &vec![], &Kept::new()).unwrap();
     let mut gone = Batch::default();
     let id = batch.incidents.keys().next().unwrap();
     assert_eq!(store.history(id).unwrap().len(), 1);
     gone.incidents.extend(batch.incidents.keys().map(|id| (id.clone(), None)));
     gone.entries.extend(batch.entries.keys().map(|key| (key.clone(), None)));
-    store.commit(&gone, &vec![]).unwrap();
+    store.commit(&gone, &vec![], &Kept::new()).unwrap();
     let saved = store.load().unwrap();
     assert!(saved.incidents.is_empty() && saved.entries.is_empty());
     assert!(store.history(id).unwrap().is_empty());

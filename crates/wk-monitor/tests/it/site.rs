@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use wk_client::{Client, CreateMode};
 use wk_monitor::{
-    Channel, Config, EnsemblePort, Fleet, Incident, IncidentFilter, Monitor, MonitorHandle, Node,
-    NodeState, SessionEnd,
+    Channel, Config, EnsembleConfig, EnsemblePort, Fleet, Incident, IncidentFilter, Monitor,
+    MonitorHandle, Node, NodeState, SessionEnd,
 };
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{Server, ServerHandle};
@@ -95,7 +95,8 @@ impl Site {
         let defaults = Config::new(self.data().to_owned());
         let config = Config { channels, figures_interval, ..defaults };
         let servers = vec![self.address.to_string()];
-        let port = EnsemblePort { name: "local".into(), servers, client, session_ends };
+        let port =
+            EnsemblePort { config: EnsembleConfig::new("local", servers), client, session_ends };
         Monitor::start(config, vec![port]).await.unwrap()
     }
 

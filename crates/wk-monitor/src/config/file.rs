@@ -1,0 +1,404 @@
+//! The file `watchkeeper.toml`: an unknown key stops the start, an error names key, value and rule.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{EnsembleConfig, GroupConfig, RulesConfig};
+use crate::channel::{Channel, UrlError};
+
+/// Registries that are known beside `/nodes`.
+const PRESETS: &[&str] = &["kafka", "hbase", "solr", "storm", "curator", "dubbo"];
+/// Longest name of an ensemble, a site or a group: they become labels.
+const NAME_MAX: usize = 100;
+
+/// Why `watchkeeper.toml` is refused: key, value, rule.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{}: cannot read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or has a key that does nothing.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A value breaks a rule.
+    #[error("{}: {key} = \"{value}\": {rule}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its table.
+        key: String,
+        /// Its value; secrets masked.
+        value: String,
+        /// The rule.
+        rule: String,
+    },
+}
+
+/// `watchkeeper.toml`, as written. Options win over it.
+#[derive(Clone, Debug, Default)]
+pub struct FileConfig {
+    /// `[server] client`: where clients connect.
+    pub client: Option<String>,
+    /// `[server] data`: the data folder.
+    pub data: Option<PathBuf>,
+    /// `[web] listen`: where the pages are.
+    pub listen: Option<String>,
+    /// `[web] insecure`: whether that may be beyond loopback.
+    pub insecure: Option<bool>,
+    /// `[ensemble.NAME]`: what else is watched.
+    pub ensembles: BTreeMap<String, EnsembleConfig>,
+    /// `[group.NAME]`: what is known of groups of nodes.
+    pub groups: BTreeMap<String, GroupConfig>,
+    /// `[rules]`: which rules judge beside the shipped ones.
+    pub rules: RulesConfig,
+    /// `[channel.NAME] url`: where notifications go.
+    pub channels: Vec<Channel>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    #[serde(default)]
+    server: RawServer,
+    #[serde(default)]
+    web: RawWeb,
+    #[serde(default)]
+    ensemble: BTreeMap<String, RawEnsemble>,
+    #[serde(default)]
+    group: BTreeMap<String, RawGroup>,
+    #[serde(default)]
+    rules: RawRules,
+    #[serde(default)]
+    channel: BTreeMap<String, RawChannel>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    client: Option<String>,
+    data: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWeb {
+    listen: Option<String>,
+    insecure: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEnsemble {
+    servers: Vec<String>,
+    site: Option<String>,
+    #[serde(default)]
+    tap: bool,
+    #[serde(default)]
+    agents: Vec<String>,
+    #[serde(default)]
+    presets: Vec<String>,
+    #[serde(default)]
+    expected: Vec<String>,
+    #[serde(default)]
+    thresholds: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGroup {
+    minimum: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRules {
+    #[serde(default)]
+    files: Vec<PathBuf>,
+    #[serde(default)]
+    thresholds: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawChannel {
+    url: String,
+}
+
+impl FileConfig {
+    /// Reads the file; `${NAME}` in channel URLs is looked up by `env`.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text, env)
+    }
+
+    fn parse(
+        path: &Path,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let raw: RawFile = toml::from_str(text).map_err(|err| {
+            let at = err.span().map_or(0, |span| span.start);
+            let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+            // Not the error's own display: it quotes the line, which may hold a secret.
+            let message = format!("line {line}: {}", err.message());
+            ConfigError::Syntax { path: path.to_owned(), message }
+        })?;
+        Self::check(raw, path, env).map_err(|refusal| ConfigError::Value {
+            path: path.to_owned(),
+            key: refusal.key,
+            value: refusal.value,
+            rule: refusal.rule,
+        })
+    }
+
+    fn check(
+        raw: RawFile,
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Refusal> {
+        let addresses = [("server.client", &raw.server.client), ("web.listen", &raw.web.listen)];
+        for (key, address) in addresses {
+            if let Some(address) = address.as_ref().filter(|address| !is_address(address)) {
+                return Err(Refusal::new(key.to_owned(), address, &"must be HOST:PORT"));
+            }
+        }
+        let ensembles = raw.ensemble.into_iter();
+        let ensembles = ensembles.map(|(name, raw)| Ok((name.clone(), ensemble(name, raw)?)));
+        let groups = raw.group.into_iter();
+        let groups = groups.map(|(name, raw)| Ok((name.clone(), group(&name, &raw)?)));
+        let mut channels = Vec::new();
+        for (name, channel) in raw.channel {
+            let parsed = Channel::parse(&name, &channel.url, env);
+            let shown = channel.url.split_once("://").map_or("...", |(scheme, _)| scheme);
+            let key = format!("channel.{name}.url");
+            let refused = |err: UrlError| Refusal::new(key, &format!("{shown}://..."), &err);
+            channels.push(parsed.map_err(refused)?);
+        }
+        Ok(Self {
+            client: raw.server.client,
+            data: raw.server.data,
+            listen: raw.web.listen,
+            insecure: raw.web.insecure,
+            ensembles: ensembles.collect::<Result<_, _>>()?,
+            groups: groups.collect::<Result<_, _>>()?,
+            rules: rules(raw.rules, path)?,
+            channels,
+        })
+    }
+}
+
+/// A value that breaks a rule.
+struct Refusal {
+    key: String,
+    value: String,
+    rule: String,
+}
+
+impl Refusal {
+    fn new(key: String, value: &str, rule: &impl ToString) -> Self {
+        Self { key, value: value.to_owned(), rule: rule.to_string() }
+    }
+}
+
+fn ensemble(name: String, raw: RawEnsemble) -> Result<EnsembleConfig, Refusal> {
+    let key = |key: &str| format!("ensemble.{name}.{key}");
+    is_name(&format!("ensemble.{name}"), &name)?;
+    if raw.servers.is_empty() {
+        return Err(Refusal::new(key("servers"), "[]", &"must name at least one server"));
+    }
+    for (list, addresses) in [("servers", &raw.servers), ("agents", &raw.agents)] {
+        if let Some(address) = addresses.iter().find(|address| !is_address(address)) {
+            return Err(Refusal::new(key(list), address, &"must be HOST:PORT"));
+        }
+        let twice = |(at, address): &(usize, &String)| addresses[..*at].contains(address);
+        if let Some((_, address)) = addresses.iter().enumerate().find(twice) {
+            return Err(Refusal::new(key(list), address, &"must be named once"));
+        }
+    }
+    if let Some(site) = &raw.site {
+        is_name(&key("site"), site)?;
+    }
+    if let Some(preset) = raw.presets.iter().find(|preset| !PRESETS.contains(&preset.as_str())) {
+        let rule = format!("must be one of {}", PRESETS.join(", "));
+        return Err(Refusal::new(key("presets"), preset, &rule));
+    }
+    let is_node = |node: &str| {
+        let parts: Vec<&str> = node.split('/').collect();
+        parts.len() <= 2 && parts.iter().all(|part| !part.is_empty())
+    };
+    if let Some(node) = raw.expected.iter().find(|node| !is_node(node)) {
+        return Err(Refusal::new(key("expected"), node, &"must be ID or GROUP/ID"));
+    }
+    are_numbers(&key("thresholds"), &raw.thresholds)?;
+    Ok(EnsembleConfig {
+        servers: raw.servers,
+        site: raw.site,
+        tap: raw.tap,
+        agents: raw.agents,
+        presets: raw.presets,
+        expected: raw.expected,
+        thresholds: raw.thresholds,
+        name,
+    })
+}
+
+fn group(name: &str, raw: &RawGroup) -> Result<GroupConfig, Refusal> {
+    is_name(&format!("group.{name}"), name)?;
+    let legal = |minimum: i64| {
+        let legal = u32::try_from(minimum).ok().filter(|minimum| *minimum > 0);
+        let key = format!("group.{name}.minimum");
+        legal.ok_or_else(|| Refusal::new(key, &minimum.to_string(), &"must be at least 1"))
+    };
+    Ok(GroupConfig { minimum: raw.minimum.map(legal).transpose()? })
+}
+
+/// Files are found from where the configuration is.
+fn rules(raw: RawRules, path: &Path) -> Result<RulesConfig, Refusal> {
+    are_numbers("rules.thresholds", &raw.thresholds)?;
+    let home = path.parent().unwrap_or(Path::new(""));
+    let files = raw.files.into_iter().map(|file| home.join(file)).collect();
+    Ok(RulesConfig { files, thresholds: raw.thresholds })
+}
+
+fn are_numbers(key: &str, thresholds: &BTreeMap<String, f64>) -> Result<(), Refusal> {
+    match thresholds.iter().find(|(_, value)| !value.is_finite()) {
+        Some((rule, value)) => {
+            let key = format!("{key}.{rule}");
+            Err(Refusal::new(key, &value.to_string(), &"must be a finite number"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Names become labels and stand in addresses of pages and in messages.
+fn is_name(key: &str, name: &str) -> Result<(), Refusal> {
+    let legal = !name.is_empty()
+        && name.len() <= NAME_MAX
+        && !name.chars().any(|c| c.is_control() || c.is_whitespace() || "/,".contains(c));
+    let rule = format!("must be 1 to {NAME_MAX} bytes without space, slash and comma");
+    if legal { Ok(()) } else { Err(Refusal::new(key.to_owned(), name, &rule)) }
+}
+
+/// `HOST:PORT`, an IPv6 host in brackets.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_fits = !host.is_empty() && bare.map_or(!host.contains(':'), |ip| ip.contains(':'));
+        host_fits && port.parse::<u16>().is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<FileConfig, String> {
+        FileConfig::parse(Path::new("/etc/w/w.toml"), text, &|_| None)
+            .map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let file = parse(
+            r#"
+            [server]
+            client = "127.0.0.1:2182"
+            data = "/var/lib/w"
+            [web]
+            listen = "[::1]:7182"
+            insecure = true
+            [ensemble.prod]
+            servers = ["zk1:2181", "zk2:2181"]
+            site = "hangzhou"
+            tap = true
+            agents = ["zk1:7182"]
+            presets = ["kafka"]
+            expected = ["web/one", "two"]
+            thresholds = { ZkFollowerLag = 500 }
+            [ensemble.dev]
+            servers = ["dev:2181"]
+            [group.web]
+            minimum = 2
+            [rules]
+            files = ["own.yml", "/etc/rules.yml"]
+            thresholds = { ZkFsyncSlow = 80.5 }
+            [channel.ops]
+            url = "dingtalk://T?secret=S"
+            "#,
+        )
+        .expect("legal");
+        assert_eq!(file.client.as_deref(), Some("127.0.0.1:2182"));
+        assert_eq!(file.listen.as_deref(), Some("[::1]:7182"));
+        let prod = &file.ensembles["prod"];
+        let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>();
+        let expected = EnsembleConfig {
+            site: Some("hangzhou".into()),
+            tap: true,
+            agents: list(&["zk1:7182"]),
+            presets: list(&["kafka"]),
+            expected: list(&["web/one", "two"]),
+            thresholds: BTreeMap::from([("ZkFollowerLag".to_owned(), 500.0)]),
+            ..EnsembleConfig::new("prod", list(&["zk1:2181", "zk2:2181"]))
+        };
+        assert_eq!(*prod, expected);
+        let dev = EnsembleConfig::new("dev", list(&["dev:2181"]));
+        assert_eq!(file.ensembles["dev"], dev);
+        assert_eq!(file.groups["web"].minimum, Some(2));
+        let files: Vec<_> = file.rules.files.iter().map(|file| file.to_string_lossy()).collect();
+        assert_eq!(files, ["/etc/w/own.yml", "/etc/rules.yml"]);
+        assert_eq!(file.rules.thresholds["ZkFsyncSlow"].to_string(), "80.5");
+        assert_eq!(file.channels[0].name(), "ops");
+    }
+
+    #[test]
+    fn errors_name_key_value_and_rule_and_hide_secrets() {
+        let error = |text: &str| parse(text).map(|_| ()).expect_err(text);
+        let bad = error("[server]\nclient = \"2181\"");
+        assert_eq!(bad, "/etc/w/w.toml: server.client = \"2181\": must be HOST:PORT");
+        let bad = error("[ensemble.e]\nservers = []");
+        assert_eq!(
+            bad,
+            "/etc/w/w.toml: ensemble.e.servers = \"[]\": must name at least one server"
+        );
+        for (text, key) in [
+            ("[ensemble.e]\nservers = [\"a:1\", \"a:1\"]", "ensemble.e.servers = \"a:1\""),
+            ("[ensemble.\"a b\"]\nservers = [\"a:1\"]", "ensemble.a b = \"a b\""),
+            ("[ensemble.e]\nservers = [\"a:1\"]\nsite = \"\"", "ensemble.e.site = \"\""),
+            ("[ensemble.e]\nservers = [\"a:1\"]\nagents = [\"x\"]", "ensemble.e.agents = \"x\""),
+            ("[ensemble.e]\nservers = [\"a:1\"]\npresets = [\"x\"]", "ensemble.e.presets = \"x\""),
+            ("[ensemble.e]\nservers = [\"a:1\"]\nexpected = [\"a//b\"]", "ensemble.e.expected"),
+            (
+                "[ensemble.e]\nservers = [\"a:1\"]\nthresholds = { A = nan }",
+                "e.thresholds.A = \"NaN\"",
+            ),
+            ("[rules]\nthresholds = { A = inf }", "rules.thresholds.A = \"inf\""),
+            ("[group.g]\nminimum = 0", "group.g.minimum = \"0\": must be at least 1"),
+        ] {
+            let bad = error(text);
+            assert!(bad.contains(key), "{bad}");
+        }
+        let unknown = error("[web]\nlisten = \"a:1\"\ncolour = \"red\"");
+        assert!(unknown.contains("line 3") && unknown.contains("colour"), "{unknown}");
+        let secret = error("[channel.a]\nurl = \"smtp://me:hush@h?from=x\"");
+        assert!(secret.contains("channel.a.url") && !secret.contains("hush"), "{secret}");
+        let secret = error("[channel.a]\nurl = \"smtp://me:hush@h\" oops");
+        assert!(secret.contains("line 2") && !secret.contains("hush"), "{secret}");
+    }
+}
