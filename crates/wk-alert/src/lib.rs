@@ -6,6 +6,7 @@
 //! anything of it. Every struct takes the time as an argument, so that a simulation can run years
 //! of crashes in seconds.
 
+pub mod cure;
 pub mod fact;
 pub mod finding;
 pub mod incident;
@@ -14,6 +15,9 @@ pub mod node;
 pub mod outbox;
 pub mod server;
 
+pub use cure::{
+    Attempt, CureEvent, CureMode, CurePolicy, Cures, Ended, GroupView, Refusal, Target,
+};
 pub use fact::{Fact, FactKind};
 pub use finding::{Detail, Figure, Finding, Severity, Subject};
 pub use incident::{Fingerprint, Incident, IncidentId, IncidentState};
