@@ -60,6 +60,7 @@ const CORE_ALLOWED: &[&str] = &[
     "crc32fast",
     "foldhash",
     "hashbrown",
+    "regex",
     "serde",
     "sha1",
     "thiserror",
