@@ -1,1 +1,26 @@
 //! Rule files in Prometheus' format: loading, the states of alerts, the shipped catalogue, export.
+//!
+//! A rule file is read ([`RuleFile`]), put in force ([`RuleSet`]) and evaluated at instants over a
+//! window of samples. No files, no clock: text and time are arguments.
+
+mod alert;
+mod duration;
+mod error;
+mod file;
+mod set;
+mod state;
+mod template;
+mod yaml;
+
+pub use alert::{Alert, AlertState, Severity};
+pub use duration::{format_duration, parse_duration};
+pub use error::{RuleError, RuleErrors};
+pub use file::RuleKind;
+pub use file::{Alerting, GROUPS_MAX, Group, LABELS_MAX, OWN_FOR, RULES_MAX, Rule, RuleFile};
+pub use set::SetOptions;
+pub use set::{
+    Pace, Reload, RuleSet, RuleStatus, SET_RULES_MAX, SavedAlert, SavedAlerts, SetError,
+};
+pub use state::External;
+pub use template::FUNCTIONS;
+pub use yaml::FILE_BYTES_MAX;

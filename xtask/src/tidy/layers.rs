@@ -61,6 +61,7 @@ const CORE_ALLOWED: &[&str] = &[
     "foldhash",
     "hashbrown",
     "regex",
+    "saphyr-parser",
     "serde",
     "sha1",
     "thiserror",
