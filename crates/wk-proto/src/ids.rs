@@ -22,6 +22,11 @@ impl Zxid {
         (self.0 & 0xffff_ffff != 0xffff_ffff).then(|| Self(self.0 + 1))
     }
 
+    /// Counts the txns of the epoch: the low 32 bits. 0 is the epoch's beginning, which no txn has.
+    pub fn counter(self) -> u32 {
+        u32::try_from(self.0 & 0xffff_ffff).unwrap_or(u32::MAX)
+    }
+
     /// The leader generation of this position.
     pub fn epoch(self) -> Epoch {
         Epoch(u32::try_from((self.0 >> 32) & 0xffff_ffff).unwrap_or(u32::MAX))
@@ -146,6 +151,8 @@ mod tests {
         assert_eq!(Zxid(0x1_ffff_ffff).next(), None);
         assert_eq!(Zxid(0x1_ffff_fffe).next(), Some(Zxid(0x1_ffff_ffff)));
         assert_eq!(Zxid(0x5_0000_0003).epoch(), Epoch(5));
+        assert_eq!(Zxid(0x5_0000_0003).counter(), 3);
+        assert_eq!((Zxid(-1).epoch(), Zxid(-1).counter()), (Epoch(u32::MAX), u32::MAX));
         assert_eq!(Zxid(0x5_0000_0003).to_string(), "0x500000003");
     }
 }

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wk-server", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
     ("wk-client", &["wk-proto"]),
     ("wk-probe", &["wk-client", "wk-promql", "wk-proto"]),
-    ("wk-tap", &["wk-proto"]),
+    ("wk-tap", &["wk-client", "wk-promql", "wk-proto"]),
     (
         "wk-monitor",
         &["wk-alert", "wk-rules", "wk-promql", "wk-probe", "wk-tap", "wk-client", "wk-proto"],
