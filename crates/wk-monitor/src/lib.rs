@@ -3,6 +3,7 @@
 //! Pages, the HTTP API and the command line read only what [`MonitorHandle`] gives; they never look
 //! at the store or at a detector.
 
+mod action;
 mod channel;
 mod config;
 mod convert;
