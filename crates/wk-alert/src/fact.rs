@@ -106,6 +106,18 @@ fact_kinds! {
     DeliveryFailed = "delivery_failed",
     /// History: a receiver refused for good: channel, phase, error.
     DeliveryRefused = "delivery_refused",
+    /// History: the action of the node's group was started: what.
+    ActionStarted = "action_started",
+    /// History: the end of what the action printed: text.
+    ActionSaid = "action_said",
+    /// History: the action ended: how.
+    ActionEnded = "action_ended",
+    /// History: the node's own session is back after the action.
+    ActionCured = "action_cured",
+    /// History: the node did not come back after the action.
+    ActionInVain = "action_in_vain",
+    /// History: the action would run by itself and may not: why.
+    ActionHeld = "action_held",
     /// History: a notification got too old: channel, phase.
     DeliveryExpired = "delivery_expired",
 }

@@ -455,6 +455,13 @@ impl Ledger {
         self.batch.incidents.insert(id.clone(), Some(incident.clone()));
     }
 
+    /// Adds a line of history about an incident that is kept.
+    pub fn remark(&mut self, now: Now, id: &IncidentId, actor: &str, fact: Fact) {
+        if self.incidents.contains_key(id) {
+            self.note(now, id, actor, fact);
+        }
+    }
+
     fn note(&mut self, now: Now, id: &IncidentId, actor: &str, fact: Fact) {
         let (at, actor, incident) = (now.wall, actor.to_owned(), id.clone());
         self.batch.audit.push(AuditLine { at, actor, incident, fact });

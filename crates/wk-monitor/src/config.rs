@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wk_alert::CurePolicy;
+
 use crate::channel::Channel;
 use crate::text::Lang;
 
@@ -87,6 +89,18 @@ impl EnsembleConfig {
 pub struct GroupConfig {
     /// Fewer nodes alive than this is a fault.
     pub minimum: Option<u32>,
+    /// What may cure a node of it that is down.
+    pub on_down: Option<OnDown>,
+}
+
+/// What may cure a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnDown {
+    /// Program and arguments; no shell reads them. `{incident}`, `{ensemble}`, `{group}` and
+    /// `{node}` are replaced.
+    pub exec: Vec<String>,
+    /// When it may run.
+    pub policy: CurePolicy,
 }
 
 /// Which rules judge beside the shipped ones.

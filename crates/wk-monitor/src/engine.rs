@@ -13,6 +13,7 @@ use wk_client::Client;
 use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
 
+use crate::action::Done;
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
 use crate::handle::{ActionError, Change, Command, Reply, View};
@@ -26,8 +27,10 @@ use crate::store::{Kept, NodeChanges, Nodes, Store};
 use crate::task::{Prober, Task};
 use crate::time::Timestamp;
 use crate::{convert, publish};
+use cure::Curing;
 
 mod command;
+mod cure;
 mod source;
 
 /// The owner looks at the time at least this often.
@@ -55,6 +58,8 @@ pub(crate) enum Event {
     Registry { ensemble: usize, news: News },
     /// A session ended.
     SessionEnded { ensemble: usize, end: SessionEnd },
+    /// The action of a node ended.
+    Acted { incident: IncidentId, done: Done },
     /// A notification was sent, or not.
     Answered { key: EntryKey, outcome: Outcome },
 }
@@ -66,6 +71,8 @@ pub(crate) struct Start {
     /// What parts of the monitor kept for themselves.
     pub(crate) kept: Kept,
     pub(crate) prober: Prober,
+    /// Becomes true when the monitor is to stop.
+    pub(crate) stop: watch::Receiver<bool>,
     /// Where those that it starts report to.
     pub(crate) events: mpsc::Sender<Event>,
 }
@@ -88,6 +95,9 @@ pub(crate) struct Engine {
     /// What they had kept at the start.
     kept: Kept,
     prober: Prober,
+    curing: Curing,
+    /// Becomes true when the monitor is to stop.
+    stop: watch::Receiver<bool>,
     /// Answers that wait for their action to be stored.
     waiting: Vec<(IncidentId, Reply<Incident>)>,
     /// Every kept incident in words.
@@ -117,6 +127,7 @@ impl Engine {
         let channels = config.channels.iter().map(Channel::policy).collect();
         let policy = Policy { hold: config.hold, channels, seed, ..Policy::default() };
         let ledger = Ledger::restore(policy, start.saved, now(origin));
+        let curing = Curing::restore(&start.kept, now(origin));
         let lang = config.lang;
         let word = |core| Arc::new(convert::incident(core, lang));
         let worded = ledger.incidents().iter().map(|(id, core)| (id.clone(), word(core)));
@@ -134,6 +145,8 @@ impl Engine {
             changes,
             node_changes: Vec::new(),
             kept_changes: Kept::new(),
+            curing,
+            stop: start.stop,
             kept: start.kept,
             prober: start.prober,
             waiting: Vec::new(),
@@ -158,6 +171,7 @@ impl Engine {
     ) {
         let policy = NodePolicy { session_ends, ..NodePolicy::default() };
         let nodes = node::Nodes::new(&config.name, policy, records, now(self.origin));
+        self.cure_policies(&config.name);
         let membership = Membership::begin(&config.name, &config.servers, &self.kept);
         self.ensembles.push(Watched {
             config,
@@ -174,6 +188,11 @@ impl Engine {
     /// All ensembles are there: what is open about anything else is over.
     pub(crate) fn ready(&mut self) {
         self.retire();
+        let open: Vec<_> = self.ledger.incidents().values().filter(|i| i.is_open()).collect();
+        let open: Vec<_> = open.into_iter().cloned().collect();
+        for incident in &open {
+            self.cure_heard(now(self.origin), incident);
+        }
         // Nobody shall see a monitor without a picture.
         self.draw();
     }
@@ -232,6 +251,7 @@ impl Engine {
         let now = now(self.origin);
         let nodes = self.ensembles.iter().map(|ensemble| ensemble.nodes.next_timeout());
         let next = nodes.min().unwrap_or(Mono::NEVER).min(self.ledger.next_timeout(now));
+        let next = next.min(self.curing.next_timeout());
         let mut wait = next.since(now.mono).min(TICK);
         if self.store_failed {
             wait = TICK;
@@ -273,6 +293,7 @@ impl Engine {
             Event::SessionEnded { ensemble, end: SessionEnd { session, closed } } => {
                 self.judge(now, ensemble, node::Input::SessionEnded { session, closed });
             }
+            Event::Acted { incident, done } => self.cure_done(now, &incident, done),
             Event::Answered { key, outcome } => {
                 log_outcome(&key, &outcome);
                 self.under_way = self.under_way.saturating_sub(1);
@@ -307,6 +328,7 @@ impl Engine {
             }
         }
         self.ledger.tick(now);
+        self.cure_tick(now);
         if !self.stopping {
             self.ledger.mark_due(now);
         }
@@ -327,6 +349,7 @@ impl Engine {
             self.store_failed = false;
             self.announce(batch);
         }
+        self.cure_run();
         // Marked before the stop and stored after it: sent after the next start.
         for key in self.ledger.committed().into_iter().filter(|_| !self.stopping) {
             self.under_way += 1;
@@ -372,6 +395,7 @@ impl Engine {
             if !self.worded.contains_key(&id) {
                 *self.opened.entry(core.subject.rule.clone()).or_default() += 1;
             }
+            self.cure_heard(now(self.origin), &core);
             let worded = Arc::new(convert::incident(&core, self.config.lang));
             self.worded.insert(id, Arc::clone(&worded));
             // Nobody may be listening.

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Acknowledge { id: String, by: String, reply: Reply<Incident> },
     /// Somebody puts a resolved incident away.
     Close { id: String, by: String, reply: Reply<Incident> },
+    /// Somebody lets the action of an incident run.
+    Run { id: String, by: String, reply: Reply<Incident> },
     /// Sends a test notification.
     TestChannel { name: String, reply: Reply<ChannelTest> },
 }
@@ -124,6 +126,16 @@ impl MonitorHandle {
     pub async fn close(&self, id: &str, by: &str) -> Result<Incident, ActionError> {
         let (id, by) = (id.to_owned(), by.to_owned());
         self.ask(|reply| Command::Close { id, by, reply }).await
+    }
+
+    /// Lets the action of an incident's group run, under the name `by`. Answered once that is
+    /// stored: the history tells how it went.
+    ///
+    /// # Errors
+    /// [`ActionError::Conflict`] with what stands against it.
+    pub async fn run(&self, id: &str, by: &str) -> Result<Incident, ActionError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.ask(|reply| Command::Run { id, by, reply }).await
     }
 
     /// Sends a test notification by the channel `name` and says what came of it.

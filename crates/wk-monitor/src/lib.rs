@@ -23,7 +23,9 @@ mod time;
 mod view;
 
 pub use channel::{Channel, UrlError, parse_notify};
-pub use config::{Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, RulesConfig};
+pub use config::{
+    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, RulesConfig,
+};
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
     Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,

@@ -103,7 +103,8 @@ impl Monitor {
         let (stop, stopped) = watch::channel(false);
         let handle = MonitorHandle::new(view_out, commands, changes.clone());
         let prober = Prober::new(&config, events.clone());
-        let start = Start { saved, kept, prober, events: events.clone() };
+        let stop_seen = stopped.clone();
+        let start = Start { saved, kept, prober, stop: stop_seen, events: events.clone() };
         let mut engine = Engine::new(config, Arc::new(store), start, view, changes);
         for (index, port) in ports.into_iter().enumerate() {
             let records = nodes.remove(&port.config.name).unwrap_or_default();

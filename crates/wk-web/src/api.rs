@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/incidents/{id}", get(incident))
         .route("/api/v1/incidents/{id}/ack", post(acknowledge))
         .route("/api/v1/incidents/{id}/close", post(close))
+        .route("/api/v1/incidents/{id}/run", post(run))
         .route("/api/v1/fleet", get(fleet))
         .route("/api/v1/ensembles", get(ensembles))
         .route("/api/v1/nodes", get(nodes))
@@ -155,6 +156,18 @@ async fn close(
         return foreign();
     }
     answer(app.monitor.close(&id, &by.name()).await)
+}
+
+async fn run(
+    State(app): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(by): Json<By>,
+) -> Response {
+    if is_cross_site(&headers) {
+        return foreign();
+    }
+    answer(app.monitor.run(&id, &by.name()).await)
 }
 
 async fn test_channel(

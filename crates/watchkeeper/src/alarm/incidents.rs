@@ -11,7 +11,7 @@ use super::api::{self, Api, MonitorArg};
 use crate::print;
 use crate::shell::output::{self, Format, OutputArg};
 
-/// List, show, acknowledge and close incidents
+/// List, show, acknowledge and close incidents, and let their actions run
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -19,6 +19,7 @@ Examples:
   watchkeeper incidents ls --open -o jsonl | jq .id
   watchkeeper incidents show 1f0c2a99b3d4-1
   watchkeeper incidents ack 1f0c2a99b3d4-1 --by ann
+  watchkeeper incidents run 1f0c2a99b3d4-1
 
 Exit codes: 0 ok, 3 no such incident, 4 not in a state for this, 6 no monitor")]
 pub(crate) struct Args {
@@ -38,6 +39,8 @@ enum Verb {
     Ack(ActArgs),
     /// Put a resolved incident away
     Close(ActArgs),
+    /// Let the action of the group run for a node that is down: once an incident
+    Run(ActArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +91,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Some(Verb::Show(args)) => show(args).await,
             Some(Verb::Ack(args)) => act(args, "ack").await,
             Some(Verb::Close(args)) => act(args, "close").await,
+            Some(Verb::Run(args)) => act(args, "run").await,
         }
     })
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
+use wk_alert::{CureMode, CurePolicy};
 
-use super::{EnsembleConfig, GroupConfig, RulesConfig};
+use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
 use crate::channel::{Channel, UrlError};
 
 /// Registries that are known beside `/nodes`.
@@ -68,6 +70,9 @@ pub struct FileConfig {
     pub channels: Vec<Channel>,
 }
 
+/// No action and no wait for its effect is longer.
+const DAY: Duration = Duration::from_hours(24);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
@@ -120,6 +125,17 @@ struct RawEnsemble {
 #[serde(deny_unknown_fields)]
 struct RawGroup {
     minimum: Option<i64>,
+    on_down: Option<RawOnDown>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOnDown {
+    exec: Vec<String>,
+    mode: Option<String>,
+    timeout: Option<String>,
+    budget: Option<i64>,
+    verify: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -266,7 +282,57 @@ fn group(name: &str, raw: &RawGroup) -> Result<GroupConfig, Refusal> {
         let key = format!("group.{name}.minimum");
         legal.ok_or_else(|| Refusal::new(key, &minimum.to_string(), &"must be at least 1"))
     };
-    Ok(GroupConfig { minimum: raw.minimum.map(legal).transpose()? })
+    let on_down = raw.on_down.as_ref().map(|raw| on_down(&format!("group.{name}.on_down"), raw));
+    Ok(GroupConfig { minimum: raw.minimum.map(legal).transpose()?, on_down: on_down.transpose()? })
+}
+
+fn on_down(key: &str, raw: &RawOnDown) -> Result<OnDown, Refusal> {
+    let refuse = |end: &str, value: &str, rule: &str| {
+        Err(Refusal::new(format!("{key}.{end}"), value, &rule))
+    };
+    let mut policy = CurePolicy::default();
+    if raw.exec.first().is_none_or(String::is_empty) {
+        return refuse("exec", &format!("{:?}", raw.exec), "must name a program");
+    }
+    policy.mode = match raw.mode.as_deref() {
+        None | Some("ask") => CureMode::Ask,
+        Some("auto") => CureMode::Auto,
+        Some("off") => CureMode::Off,
+        Some(other) => return refuse("mode", other, "must be ask, auto or off"),
+    };
+    for (end, given, kept) in [
+        ("timeout", &raw.timeout, &mut policy.timeout),
+        ("verify", &raw.verify, &mut policy.verify),
+    ] {
+        let Some(text) = given else { continue };
+        match duration(text).filter(|time| !time.is_zero() && *time <= DAY) {
+            Some(time) => *kept = time,
+            None => return refuse(end, text, "must be a time with its unit, above 0s, at most 1d"),
+        }
+    }
+    if let Some(budget) = raw.budget {
+        match u32::try_from(budget).ok().filter(|budget| (1..=100).contains(budget)) {
+            Some(budget) => policy.budget = budget,
+            None => return refuse("budget", &budget.to_string(), "must be from 1 to 100"),
+        }
+    }
+    Ok(OnDown { exec: raw.exec.clone(), policy })
+}
+
+/// A number and its unit: ms, s, m, h or d.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// Files are found from where the configuration is.
@@ -312,6 +378,39 @@ mod tests {
     fn parse(text: &str) -> Result<FileConfig, String> {
         FileConfig::parse(Path::new("/etc/w/w.toml"), text, &|_| None)
             .map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn an_action_is_read_with_its_rules() {
+        let file = parse(
+            "[group.app]\non_down = { exec = [\"restart\", \"{node}\"], mode = \"auto\", \
+             timeout = \"90s\", budget = 5, verify = \"10m\" }",
+        );
+        let app = file.expect("legal").groups["app"].clone();
+        let on_down = app.on_down.expect("given");
+        assert_eq!(on_down.exec, ["restart", "{node}"]);
+        let want = CurePolicy {
+            mode: CureMode::Auto,
+            timeout: Duration::from_secs(90),
+            budget: 5,
+            verify: Duration::from_mins(10),
+        };
+        assert_eq!(on_down.policy, want);
+        let asked = parse("[group.app.on_down]\nexec = [\"x\"]").expect("legal");
+        let asked = asked.groups["app"].on_down.clone().expect("given");
+        assert_eq!(asked.policy, CurePolicy::default(), "the default is to ask");
+
+        for (wrong, want) in [
+            ("exec = []", "group.app.on_down.exec = \"[]\": must name a program"),
+            ("exec = [\"x\"]\nmode = \"yes\"", "mode = \"yes\": must be ask, auto or off"),
+            ("exec = [\"x\"]\ntimeout = \"30\"", "timeout = \"30\": must be a time with its unit"),
+            ("exec = [\"x\"]\nverify = \"0s\"", "verify = \"0s\": must be a time"),
+            ("exec = [\"x\"]\nbudget = 0", "budget = \"0\": must be from 1 to 100"),
+            ("exec = [\"x\"]\nshell = true", "shell"),
+        ] {
+            let error = parse(&format!("[group.app.on_down]\n{wrong}")).map(drop).expect_err(wrong);
+            assert!(error.contains(want), "{error}");
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ impl Engine {
                 let done = self.ledger.close(now, &id, &by);
                 self.acted(id, done, reply);
             }
+            Command::Run { id, by, reply } => self.cure_asked(id, &by, reply),
             Command::TestChannel { name, reply } => self.test(name, reply),
         }
     }

@@ -30,6 +30,7 @@ impl Bench {
             saved: Saved::default(),
             kept: Kept::new(),
             prober: Prober::new(&config, events.clone()),
+            stop: watch::channel(false).1,
             events,
         };
         let (view, changes) = (watch::channel(Arc::default()).0, broadcast::channel(16).0);

@@ -37,6 +37,12 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Delivered => "{0} 已接收 {1} 通知（第 {2} 次发送）",
         FactKind::DeliveryFailed => "{0}：{1} 通知发送失败，将重试：{2}",
         FactKind::DeliveryRefused => "{0} 永久拒绝了 {1} 通知：{2}",
+        FactKind::ActionStarted => "已执行动作：{0}",
+        FactKind::ActionSaid => "动作输出：{0}",
+        FactKind::ActionEnded => "动作结束：{0}",
+        FactKind::ActionCured => "已恢复：节点自己的会话已回来",
+        FactKind::ActionInVain => "未恢复：节点自己的会话未按时回来",
+        FactKind::ActionHeld => "动作暂缓：{0}",
         FactKind::DeliveryExpired => "{0}：{1} 通知已过有效期",
     }
 }

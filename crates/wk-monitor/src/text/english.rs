@@ -44,6 +44,12 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Delivered => "{0} confirmed the {1} notification (attempt {2})",
         FactKind::DeliveryFailed => "{0}: the {1} notification failed and will be repeated: {2}",
         FactKind::DeliveryRefused => "{0} refused the {1} notification for good: {2}",
+        FactKind::ActionStarted => "action started: {0}",
+        FactKind::ActionSaid => "the action printed: {0}",
+        FactKind::ActionEnded => "the action ended: {0}",
+        FactKind::ActionCured => "cured: the node's own session is back",
+        FactKind::ActionInVain => "not cured: the node's own session did not come back in time",
+        FactKind::ActionHeld => "the action is held back: {0}",
         FactKind::DeliveryExpired => "{0}: the {1} notification got too old",
     }
 }

@@ -2,6 +2,7 @@
 //! becomes, over restarts too.
 #![allow(clippy::unwrap_used, reason = "a test reports by a panic with its line")]
 
+mod cures;
 mod nodes;
 mod servers;
 mod site;

@@ -1,5 +1,6 @@
 //! A server, a monitor and the nodes of a test, in one folder.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use wk_client::{Client, CreateMode};
 use wk_monitor::{
-    Channel, Config, EnsembleConfig, EnsemblePort, Fleet, Incident, IncidentFilter, Monitor,
-    MonitorHandle, Node, NodeState, SessionEnd,
+    Channel, Config, EnsembleConfig, EnsemblePort, Fleet, GroupConfig, Incident, IncidentFilter,
+    Monitor, MonitorHandle, Node, NodeState, SessionEnd,
 };
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{Server, ServerHandle};
@@ -24,6 +25,8 @@ pub(crate) struct Site {
     dir: TempDir,
     pub(crate) address: SocketAddr,
     pub(crate) server: Option<ServerHandle>,
+    /// What monitors know of groups beforehand.
+    pub(crate) groups: BTreeMap<String, GroupConfig>,
 }
 
 impl Site {
@@ -31,7 +34,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let [port] = wk_peers::wait::free_ports::<1>().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut site = Self { dir, address, server: None };
+        let mut site = Self { dir, address, server: None, groups: BTreeMap::new() };
         site.start_server();
         site
     }
@@ -93,7 +96,8 @@ impl Site {
         let channels = urls.iter().enumerate().map(channel).collect();
         let figures_interval = Duration::from_millis(200);
         let defaults = Config::new(self.data().to_owned());
-        let config = Config { channels, figures_interval, ..defaults };
+        let groups = self.groups.clone();
+        let config = Config { channels, figures_interval, groups, ..defaults };
         let servers = vec![self.address.to_string()];
         let port =
             EnsemblePort { config: EnsembleConfig::new("local", servers), client, session_ends };
