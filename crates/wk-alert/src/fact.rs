@@ -82,6 +82,12 @@ fact_kinds! {
     SightLost = "sight_lost",
     /// The monitor sees the registry again: ensemble.
     SightBack = "sight_back",
+    /// No server of any ensemble answers: how many there are, names of the ensembles.
+    AllSilent = "all_silent",
+    /// Somebody answers the monitor again.
+    ViewBack = "view_back",
+    /// A server's figures cannot be seen at present: instance.
+    FiguresUnseen = "figures_unseen",
     /// It is not watched any more.
     NoLongerWatched = "no_longer_watched",
     /// History: an incident was opened.

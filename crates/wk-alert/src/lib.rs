@@ -9,20 +9,26 @@
 pub mod cure;
 pub mod fact;
 pub mod finding;
+pub mod health;
 pub mod incident;
+pub mod judge;
 pub mod ledger;
 pub mod node;
 pub mod outbox;
 pub mod server;
+pub mod sight;
 
 pub use cure::{
     Attempt, CureEvent, CureMode, CurePolicy, Cures, Ended, GroupView, Refusal, Target,
 };
 pub use fact::{Fact, FactKind};
 pub use finding::{Detail, Figure, Finding, Severity, Subject};
+pub use health::{Health, HealthPolicy, Pulse};
 pub use incident::{Fingerprint, Incident, IncidentId, IncidentState};
+pub use judge::{Claim, Judge, JudgePolicy};
 pub use ledger::{AuditLine, Batch, Case, Ledger, LedgerError, Pending, Policy, Saved};
 pub use outbox::{ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate};
+pub use sight::{Look, ServerSight, Sight, SightPolicy};
 
 use wk_proto::ids::{Mono, Wall};
 

@@ -25,6 +25,11 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Deregistered => "{0} 已不再注册",
         FactKind::SightLost => "监控与 {0} 的会话连接已断开",
         FactKind::SightBack => "监控已重新看到 {0}",
+        FactKind::AllSilent => {
+            "{0} 台服务器均不应答监视器（{1}）：可能是监视器自身网络中断，也可能全部宕机"
+        }
+        FactKind::ViewBack => "服务器又能应答监视器了",
+        FactKind::FiguresUnseen => "暂时看不到 {0} 的指标",
         FactKind::NoLongerWatched => "已不再监控",
         FactKind::Opened => "发现故障",
         FactKind::Reopened => "在保持时间内再次出现（第 {0} 次）",
@@ -51,6 +56,7 @@ pub(super) fn summary(rule: &str) -> &'static str {
     match rule {
         "ZkServerUnreachable" => "{0} 的 ZooKeeper 服务器 {1} 无应答",
         "ZkServerNotServing" => "{0} 的 ZooKeeper 服务器 {1} 有应答但不提供服务",
+        "MonitorBlind" => "监视器看不到任何集群的任何服务器",
         "NodeDown" => "节点 {1} 已宕机（{0}）",
         "NodeViewLost" => "监控无法看到 {0} 中注册的节点",
         _ => "{2}：{1}（{0}）",

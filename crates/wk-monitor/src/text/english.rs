@@ -32,6 +32,12 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Deregistered => "{0} is not registered any more",
         FactKind::SightLost => "the monitor's own session with {0} has lost its connection",
         FactKind::SightBack => "the monitor sees {0} again",
+        FactKind::AllSilent => {
+            "none of {0} servers answers the monitor ({1}): its own network may be cut, \
+             or all of them are gone"
+        }
+        FactKind::ViewBack => "servers answer the monitor again",
+        FactKind::FiguresUnseen => "the figures of {0} cannot be seen at present",
         FactKind::NoLongerWatched => "it is not watched any more",
         FactKind::Opened => "found",
         FactKind::Reopened => "came back within the hold time (time {0})",
@@ -58,6 +64,7 @@ pub(super) fn summary(rule: &str) -> &'static str {
     match rule {
         "ZkServerUnreachable" => "ZooKeeper server {1} of {0} does not answer",
         "ZkServerNotServing" => "ZooKeeper server {1} of {0} answers but does not serve",
+        "MonitorBlind" => "The monitor sees no server of any ensemble",
         "NodeDown" => "Node {1} is down ({0})",
         "NodeViewLost" => "The monitor cannot see the nodes of {0}",
         _ => "{2}: {1} ({0})",
