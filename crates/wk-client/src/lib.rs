@@ -17,6 +17,7 @@
 //! watches survive reconnects, and where events may be missing the stream says
 //! [`Event::Resync`]; every queue is bounded and every call has a deadline.
 
+mod access;
 mod builder;
 mod client;
 mod driver;
@@ -30,6 +31,7 @@ pub mod session;
 mod tls;
 mod transport;
 
+pub use access::Access;
 pub use builder::Builder;
 pub use client::{Client, CreateOptions, Data, Znode};
 pub use error::{ConnectError, Effect, Error};

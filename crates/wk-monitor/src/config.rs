@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wk_alert::CurePolicy;
+use wk_client::Access;
 
 use crate::channel::Channel;
 use crate::text::Lang;
 
+mod access;
 mod file;
 
 pub use file::{ConfigError, FileConfig};
@@ -73,6 +75,8 @@ pub struct EnsembleConfig {
     pub presets: Vec<String>,
     /// Nodes that must exist even if nobody registered them: `ID` or `GROUP/ID`.
     pub expected: Vec<String>,
+    /// How its servers are reached: with TLS, under which credentials.
+    pub access: Access,
     /// Thresholds of rules for this ensemble alone, by rule.
     pub thresholds: BTreeMap<String, f64>,
 }

@@ -92,7 +92,7 @@ impl Stack {
             None => None,
         };
         for config in &settings.ensembles {
-            let client = Client::builder(&config.servers.join(",")).start();
+            let client = config.access.client(&config.servers.join(",")).start();
             let client = client.with_context(|| format!("ensemble {}", config.name))?;
             ports.push(EnsemblePort { config: config.clone(), client, session_ends: None });
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use wk_alert::{CureMode, CurePolicy};
 
+use super::access::{RawTls, access};
 use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
 use crate::channel::{Channel, UrlError};
 
@@ -118,6 +119,9 @@ struct RawEnsemble {
     #[serde(default)]
     expected: Vec<String>,
     #[serde(default)]
+    auth: Vec<String>,
+    tls: Option<RawTls>,
+    #[serde(default)]
     thresholds: BTreeMap<String, f64>,
 }
 
@@ -195,8 +199,10 @@ impl FileConfig {
                 return Err(Refusal::new(key.to_owned(), address, &"must be HOST:PORT"));
             }
         }
+        let home = path.parent().unwrap_or(Path::new(""));
         let ensembles = raw.ensemble.into_iter();
-        let ensembles = ensembles.map(|(name, raw)| Ok((name.clone(), ensemble(name, raw)?)));
+        let ensembles =
+            ensembles.map(|(name, raw)| Ok((name.clone(), ensemble(name, raw, home, env)?)));
         let groups = raw.group.into_iter();
         let groups = groups.map(|(name, raw)| Ok((name.clone(), group(&name, &raw)?)));
         let mut channels = Vec::new();
@@ -221,19 +227,24 @@ impl FileConfig {
 }
 
 /// A value that breaks a rule.
-struct Refusal {
-    key: String,
-    value: String,
-    rule: String,
+pub(super) struct Refusal {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) rule: String,
 }
 
 impl Refusal {
-    fn new(key: String, value: &str, rule: &impl ToString) -> Self {
+    pub(super) fn new(key: String, value: &str, rule: &impl ToString) -> Self {
         Self { key, value: value.to_owned(), rule: rule.to_string() }
     }
 }
 
-fn ensemble(name: String, raw: RawEnsemble) -> Result<EnsembleConfig, Refusal> {
+fn ensemble(
+    name: String,
+    raw: RawEnsemble,
+    home: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<EnsembleConfig, Refusal> {
     let key = |key: &str| format!("ensemble.{name}.{key}");
     is_name(&format!("ensemble.{name}"), &name)?;
     if raw.servers.is_empty() {
@@ -264,6 +275,7 @@ fn ensemble(name: String, raw: RawEnsemble) -> Result<EnsembleConfig, Refusal> {
     }
     are_numbers(&key("thresholds"), &raw.thresholds)?;
     Ok(EnsembleConfig {
+        access: access(&name, raw.tls, &raw.auth, home, env)?,
         servers: raw.servers,
         site: raw.site,
         tap: raw.tap,
