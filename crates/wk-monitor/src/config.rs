@@ -77,6 +77,8 @@ pub struct EnsembleConfig {
     pub expected: Vec<String>,
     /// How its servers are reached: with TLS, under which credentials.
     pub access: Access,
+    /// Whether no canary writes to it.
+    pub canary_off: bool,
     /// Thresholds of rules for this ensemble alone, by rule.
     pub thresholds: BTreeMap<String, f64>,
 }

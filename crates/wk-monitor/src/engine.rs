@@ -14,6 +14,7 @@ use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
 
 use crate::action::Done;
+use crate::canary::{Canaries, Perch};
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
 use crate::handle::{ActionError, Change, Command, Reply, View};
@@ -23,6 +24,7 @@ use crate::monitor::SessionEnd;
 use crate::probe::Report;
 use crate::publish::Watched;
 use crate::registry::News;
+use crate::sessions::Sessions;
 use crate::store::{Kept, NodeChanges, Nodes, Store};
 use crate::task::{Prober, Task};
 use crate::time::Timestamp;
@@ -51,6 +53,9 @@ pub(crate) enum Event {
     /// Something was measured; the labels are whole.
     #[allow(dead_code, reason = "said by probes, canary, agents and tap")]
     Samples { ensemble: usize, samples: Vec<Sample> },
+    /// What keeps a part of the monitor from its work, with the line that would change it; none:
+    /// nothing any more.
+    Note { ensemble: usize, about: String, note: Option<String> },
     /// Discovery found the members: all of them, those that do not serve too.
     #[allow(dead_code, reason = "said by discovery")]
     Members { ensemble: usize, members: Vec<Member> },
@@ -73,8 +78,17 @@ pub(crate) struct Start {
     pub(crate) prober: Prober,
     /// Becomes true when the monitor is to stop.
     pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) canaries: Canaries,
     /// Where those that it starts report to.
     pub(crate) events: mpsc::Sender<Event>,
+}
+
+/// The ways into an ensemble.
+pub(crate) struct Door {
+    /// The monitor's own session.
+    pub(crate) client: Client,
+    /// Further ones, each at one server.
+    pub(crate) sessions: Sessions,
 }
 
 /// The owner.
@@ -98,6 +112,7 @@ pub(crate) struct Engine {
     curing: Curing,
     /// Becomes true when the monitor is to stop.
     stop: watch::Receiver<bool>,
+    canaries: Canaries,
     /// Answers that wait for their action to be stored.
     waiting: Vec<(IncidentId, Reply<Incident>)>,
     /// Every kept incident in words.
@@ -149,6 +164,7 @@ impl Engine {
             stop: start.stop,
             kept: start.kept,
             prober: start.prober,
+            canaries: start.canaries,
             waiting: Vec::new(),
             worded,
             opened: BTreeMap::new(),
@@ -164,7 +180,7 @@ impl Engine {
     pub(crate) fn watch(
         &mut self,
         config: EnsembleConfig,
-        client: Client,
+        door: Door,
         records: Nodes,
         session_ends: bool,
         registry: Task,
@@ -177,7 +193,9 @@ impl Engine {
             config,
             membership,
             servers: Vec::new(),
-            client,
+            client: door.client,
+            sessions: door.sessions,
+            notes: BTreeMap::new(),
             nodes,
             old_watches: false,
             _registry: registry,
@@ -227,6 +245,11 @@ impl Engine {
             }
         }
         self.wind_down(&mut events).await;
+        let servers = self.ensembles.iter_mut().flat_map(|ensemble| &mut ensemble.servers);
+        let perches: Vec<Perch> = servers.filter_map(|server| server.perch.take()).collect();
+        // Their last words would wait for room that nobody makes any more.
+        drop(events);
+        Perch::end(perches).await;
         for ensemble in &self.ensembles {
             // Its session would expire by itself; closing says goodbye.
             let _ = tokio::time::timeout(TICK, ensemble.client.close()).await;
@@ -264,12 +287,20 @@ impl Engine {
 
     fn take(&mut self, event: Event) {
         let now = now(self.origin);
-        self.stale = true;
+        // Pages do not show samples.
+        self.stale |= !matches!(event, Event::Samples { .. });
         match event {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
             Event::Samples { ensemble, samples } => self.measured(ensemble, samples),
+            Event::Note { ensemble, about, note } => {
+                let notes = &mut self.ensembles[ensemble].notes;
+                match note {
+                    Some(note) => notes.insert(about, note),
+                    None => notes.remove(&about),
+                };
+            }
             Event::Members { ensemble, members } => {
                 let watched = &mut self.ensembles[ensemble];
                 if watched.membership.update(&watched.config.name, members) {

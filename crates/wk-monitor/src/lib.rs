@@ -4,6 +4,7 @@
 //! at the store or at a detector.
 
 mod action;
+mod canary;
 mod channel;
 mod config;
 mod convert;
@@ -16,6 +17,7 @@ mod probe;
 mod publish;
 mod registry;
 mod samples;
+mod sessions;
 mod store;
 mod task;
 mod text;
@@ -31,6 +33,7 @@ pub use incident::{
     Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
+pub use sessions::Sessions;
 pub use store::StoreError;
 pub use text::Lang;
 pub use time::Timestamp;

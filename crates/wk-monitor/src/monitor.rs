@@ -13,10 +13,12 @@ use wk_alert::node::NodeKey;
 use wk_client::Client;
 use wk_proto::ids::SessionId;
 
+use crate::canary::Canaries;
 use crate::config::{Config, EnsembleConfig};
-use crate::engine::{Engine, Event, Start};
+use crate::engine::{Door, Engine, Event, Start};
 use crate::handle::{Command, MonitorHandle};
 use crate::registry::Registry;
+use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::task::{Prober, Task, forward, supervise};
 
@@ -32,6 +34,8 @@ pub struct EnsemblePort {
     pub config: EnsembleConfig,
     /// A started client of the monitor's own.
     pub client: Client,
+    /// How further sessions are made, each at one server.
+    pub sessions: Sessions,
     /// News of session ends, where the server is in this process.
     pub session_ends: Option<mpsc::Receiver<SessionEnd>>,
 }
@@ -104,7 +108,9 @@ impl Monitor {
         let handle = MonitorHandle::new(view_out, commands, changes.clone());
         let prober = Prober::new(&config, events.clone());
         let stop_seen = stopped.clone();
-        let start = Start { saved, kept, prober, stop: stop_seen, events: events.clone() };
+        let canaries = Canaries::new(&config.data, events.clone());
+        let start =
+            Start { saved, kept, prober, stop: stop_seen, canaries, events: events.clone() };
         let mut engine = Engine::new(config, Arc::new(store), start, view, changes);
         for (index, port) in ports.into_iter().enumerate() {
             let records = nodes.remove(&port.config.name).unwrap_or_default();
@@ -116,7 +122,8 @@ impl Monitor {
                 let wrap = move |end| Event::SessionEnded { ensemble: index, end };
                 forward(ends, events.clone(), wrap);
             }
-            engine.watch(port.config, port.client, records, tells_ends, registry);
+            let door = Door { client: port.client, sessions: port.sessions };
+            engine.watch(port.config, door, records, tells_ends, registry);
         }
         engine.ready();
         let owner = tokio::spawn(engine.run(events_in, commands_in, stopped));

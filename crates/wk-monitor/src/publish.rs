@@ -8,11 +8,13 @@ use wk_alert::server::{Probe, ServerDetector};
 use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
 use wk_client::Client;
 
+use crate::canary::Perch;
 use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
 use crate::member::Membership;
 use crate::probe::{Report, Srvr};
 use crate::samples::ServerSeries;
+use crate::sessions::Sessions;
 use crate::task::{Probing, Task};
 use crate::text::{Lang, Word};
 use crate::time::Timestamp;
@@ -27,6 +29,9 @@ pub(crate) struct Watched {
     pub(crate) membership: Membership,
     pub(crate) servers: Vec<WatchedServer>,
     pub(crate) client: Client,
+    pub(crate) sessions: Sessions,
+    /// What keeps parts of the monitor from their work, by part.
+    pub(crate) notes: BTreeMap<String, String>,
     pub(crate) nodes: Nodes,
     pub(crate) old_watches: bool,
     /// Follows its registry as long as this is kept.
@@ -50,6 +55,7 @@ pub(crate) struct WatchedServer {
     pub(crate) detector: ServerDetector,
     pub(crate) series: ServerSeries,
     pub(crate) probing: Probing,
+    pub(crate) perch: Option<Perch>,
     srvr: Option<Srvr>,
     mntr: Arc<[(String, String)]>,
     refused: Vec<&'static str>,
@@ -61,11 +67,17 @@ pub(crate) struct WatchedServer {
 }
 
 impl WatchedServer {
-    pub(crate) fn new(detector: ServerDetector, series: ServerSeries, probing: Probing) -> Self {
+    pub(crate) fn new(
+        detector: ServerDetector,
+        series: ServerSeries,
+        probing: Probing,
+        perch: Option<Perch>,
+    ) -> Self {
         Self {
             detector,
             series,
             probing,
+            perch,
             srvr: None,
             mntr: Arc::default(),
             refused: Vec::new(),
@@ -287,6 +299,7 @@ fn notes(watched: &Watched, lang: Lang) -> Vec<String> {
             notes.push(lang.sentence(Word::NotWhitelisted, &args));
         }
     }
+    notes.extend(watched.notes.values().cloned());
     if watched.old_watches {
         notes.push(lang.sentence(Word::OldWatches, std::slice::from_ref(&watched.config.name)));
     }

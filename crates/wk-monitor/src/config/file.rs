@@ -118,6 +118,7 @@ struct RawEnsemble {
     presets: Vec<String>,
     #[serde(default)]
     expected: Vec<String>,
+    canary: Option<bool>,
     #[serde(default)]
     auth: Vec<String>,
     tls: Option<RawTls>,
@@ -282,6 +283,7 @@ fn ensemble(
         agents: raw.agents,
         presets: raw.presets,
         expected: raw.expected,
+        canary_off: raw.canary == Some(false),
         thresholds: raw.thresholds,
         name,
     })
@@ -439,6 +441,7 @@ mod tests {
             servers = ["zk1:2181", "zk2:2181"]
             site = "hangzhou"
             tap = true
+            canary = false
             agents = ["zk1:7182"]
             presets = ["kafka"]
             expected = ["web/one", "two"]
@@ -462,6 +465,7 @@ mod tests {
         let expected = EnsembleConfig {
             site: Some("hangzhou".into()),
             tap: true,
+            canary_off: true,
             agents: list(&["zk1:7182"]),
             presets: list(&["kafka"]),
             expected: list(&["web/one", "two"]),

@@ -5,6 +5,7 @@ use wk_alert::{Now, Severity, Subject, node};
 use wk_promql::Sample;
 
 use super::{Engine, now};
+use crate::canary;
 use crate::probe::Report;
 use crate::publish::WatchedServer;
 use crate::samples::ServerSeries;
@@ -33,10 +34,16 @@ impl Engine {
             let detector = ServerDetector::new(name, instance, policy.clone(), now);
             let series = ServerSeries::new(name, site, instance);
             let probing = self.prober.start(ensemble, instance);
-            servers.push(WatchedServer::new(detector, series, probing));
+            let config = &watched.config;
+            let perch = (!config.canary_off)
+                .then(|| self.canaries.start(ensemble, config, &watched.sessions, instance));
+            servers.push(WatchedServer::new(detector, series, probing, perch));
         }
         watched.servers = servers;
         // Those that left: their probes end with them.
+        for gone in &known {
+            watched.notes.remove(&canary::about(gone.detector.instance()));
+        }
         let ended: Vec<Sample> =
             known.iter_mut().flat_map(|gone| gone.series.retire(now.wall.0)).collect();
         self.measured(ensemble, ended);

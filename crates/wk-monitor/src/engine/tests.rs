@@ -31,6 +31,7 @@ impl Bench {
             kept: Kept::new(),
             prober: Prober::new(&config, events.clone()),
             stop: watch::channel(false).1,
+            canaries: Canaries::new(dir.path(), events.clone()),
             events,
         };
         let (view, changes) = (watch::channel(Arc::default()).0, broadcast::channel(16).0);
@@ -38,8 +39,9 @@ impl Bench {
         let seeds: Vec<String> = seeds.iter().map(|seed| (*seed).to_owned()).collect();
         let client = Client::builder(&seeds.join(",")).start().unwrap();
         let registry = crate::task::supervise("registry", std::future::pending);
-        let config = EnsembleConfig::new("e", seeds);
-        engine.watch(config, client, Nodes::new(), false, registry);
+        let config = EnsembleConfig { canary_off: true, ..EnsembleConfig::new("e", seeds) };
+        let door = Door { client, sessions: Sessions::default() };
+        engine.watch(config, door, Nodes::new(), false, registry);
         engine.ready();
         Self { engine, _dir: dir, _events: events_in }
     }
