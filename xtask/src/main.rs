@@ -10,6 +10,7 @@
 
 mod bench;
 mod cargo;
+mod faults;
 mod fuzz;
 mod golden;
 mod report;
@@ -74,6 +75,11 @@ enum Command {
         #[command(flatten)]
         args: bench::BenchArgs,
     },
+    /// Faults on real ensembles: the right notification, about whom, how soon, and what else.
+    Faults {
+        #[command(flatten)]
+        args: faults::FaultsArgs,
+    },
     /// The load generator itself; `bench` builds it with optimisation and calls it.
     #[command(hide = true)]
     BenchRun {
@@ -95,6 +101,7 @@ fn main() -> ExitCode {
             exit(bench::build_and_run(&args))
         }
         Command::BenchRun { args } => exit(bench::run(&args)),
+        Command::Faults { args } => exit(faults::run(&args)),
         Command::LimitServer { file } => exit(bench::serve_limit(&file)),
         Command::Test { quick: true } => checks(test::quick),
         Command::Test { quick: false } => checks(test::everything),

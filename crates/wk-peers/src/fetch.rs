@@ -24,6 +24,8 @@ pub enum Peer {
     Python,
     /// Prometheus and promtool.
     Prometheus,
+    /// iptables and strace.
+    FaultTools,
     /// Chromium's headless shell with fonts, and playwright-core to drive it.
     Browser,
 }
@@ -37,6 +39,7 @@ impl Peer {
             Self::Curator => "Curator 5.9.0",
             Self::Python => "kazoo 2.11.0 and aiosmtpd 1.4.6",
             Self::Prometheus => "Prometheus with promtool",
+            Self::FaultTools => "iptables and strace",
             Self::Browser => "Chromium headless shell and playwright-core",
         }
     }
@@ -54,6 +57,7 @@ impl Peer {
             Self::Curator => jars(cache, "curator-5.9.0", &curator_jars(), say),
             Self::Python => python(cache, say),
             Self::Prometheus => debs(cache, "prometheus", &["prometheus"], say),
+            Self::FaultTools => debs(cache, "fault-tools", &["iptables", "strace"], say),
             Self::Browser => browser(cache, say),
         };
         fetch().with_context(|| format!("fetch {}", self.title()))

@@ -6,13 +6,17 @@
 //! Reading order: [`cache`] (where, stamps, locks), [`fetch`] (what and from where), [`process`]
 //! (a child that never outlives its owner), [`server`] (an Apache or Watchkeeper server with a
 //! zoo.cfg on free ports), [`versions`] and [`ensemble`] (several Apache servers of any release that
-//! elect a leader), [`receivers`] (of notifications), [`java`] (zkCli and other Java programs),
+//! elect a leader), [`net`], [`disk`] and [`janitor`] (what is done to them and how it is undone),
+//! [`receivers`] (of notifications), [`java`] (zkCli and other Java programs),
 //! [`wait`] (polling, ports).
 
 pub mod cache;
+pub mod disk;
 pub mod ensemble;
 pub mod fetch;
+pub mod janitor;
 pub mod java;
+pub mod net;
 pub mod process;
 pub mod receivers;
 pub mod script;
@@ -25,6 +29,8 @@ pub mod wire;
 pub use cache::Cache;
 pub use ensemble::{Ensemble, EnsembleSpec, Member};
 pub use fetch::Peer;
+pub use janitor::Janitor;
+pub use net::Net;
 pub use process::Process;
 pub use server::{Flavor, Server, ServerSpec};
 pub use versions::Version;

@@ -1,5 +1,6 @@
 //! A child process in a process group of its own, ended by its id when its owner goes.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -7,8 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, kill_process_group};
 
+use crate::tools::on_path;
 use crate::wait;
 
 /// A running child, its name for messages, and the file that takes its output.
@@ -109,6 +112,27 @@ impl Drop for Process {
         // Nobody is left to tell: a child that cannot be killed has ended by itself.
         let _ = self.kill();
     }
+}
+
+/// The same command, ended by the kernel when the thread that starts it is gone, so that also a
+/// parent that is killed leaves nothing behind. Where `setpriv` is missing, the command unchanged.
+#[must_use]
+pub fn bound(command: &Command) -> Command {
+    let mut words: Vec<&OsStr> = Vec::new();
+    if on_path("setpriv").is_some() {
+        words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsStr::new));
+    }
+    words.push(command.get_program());
+    words.extend(command.get_args());
+    let mut bound = Command::new(words[0]);
+    bound.args(&words[1..]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    bound
 }
 
 /// `exit 3` or `signal 9`, as a person would say it.

@@ -53,7 +53,7 @@ impl Tool {
         }
         let packages = self.packages().join(" ");
         let by_hand = format!("apt-get install -y --no-install-recommends {packages}");
-        if !rustix::process::geteuid().is_root() || on_path("apt-get").is_none() {
+        if !is_root() || on_path("apt-get").is_none() {
             bail!("{self:?} is missing: run as root `{by_hand}`, or what your system calls it");
         }
         // The system's package manager takes one caller at a time: one lock for all tools. The
@@ -80,6 +80,11 @@ pub fn apt(args: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.arg("-q").args(args).env("DEBIAN_FRONTEND", "noninteractive");
     run("apt-get", &mut command).map(drop)
+}
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Where `program` is on PATH.

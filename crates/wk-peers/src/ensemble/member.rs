@@ -1,5 +1,6 @@
 //! One member of an ensemble: its ports, its files, its process.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,9 +11,8 @@ use rustix::process::Signal;
 
 use crate::cache::Cache;
 use crate::java;
-use crate::process::Process;
+use crate::process::{Process, bound};
 use crate::server::{Pages, page_lines};
-use crate::tools::on_path;
 use crate::versions::Version;
 use crate::wait;
 
@@ -211,14 +211,11 @@ impl Member {
         flags.extend(self.jvm_flags.iter().cloned());
         let mut java = java::server(cache, self.version, &flags)?;
         java.arg(&cfg);
-        let mut words: Vec<std::ffi::OsString> =
-            self.place.wrapper.iter().map(std::ffi::OsString::from).collect();
-        if on_path("setpriv").is_some() {
-            words.extend(["setpriv", "--pdeathsig", "KILL"].map(std::ffi::OsString::from));
-        }
-        words.push(java.get_program().to_owned());
-        words.extend(java.get_args().map(ToOwned::to_owned));
-        let mut command = Command::new(&words[0]);
+        let bound = bound(&java);
+        let mut words: Vec<&OsStr> = self.place.wrapper.iter().map(OsStr::new).collect();
+        words.push(bound.get_program());
+        words.extend(bound.get_args());
+        let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         let name = format!("member {} ({})", self.index, self.version.title());
         self.process = Some(Process::start(&name, &mut command, &self.dir.join("log"))?);

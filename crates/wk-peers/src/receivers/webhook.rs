@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,9 +16,39 @@ pub struct Notification {
     pub key: String,
     /// Its body.
     pub body: Value,
+    /// When the whole of it was here and was taken.
+    pub at: Instant,
+    /// Whether it was answered; one that is kept in silence is not accepted yet.
+    pub answered: bool,
+}
+
+/// One alert of a notification.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// Its name: the rule's.
+    pub rule: String,
+    /// `firing` or `resolved`.
+    pub status: String,
+    /// Its labels and annotations, as they came.
+    pub labels: Value,
+    /// What people read.
+    pub annotations: Value,
 }
 
 impl Notification {
+    /// The alerts in it, several when they are grouped.
+    pub fn alerts(&self) -> Vec<Alert> {
+        let alerts = self.body["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let read = |alert: &Value| Alert {
+            rule: text(&alert["labels"]["alertname"]),
+            status: text(&alert["status"]),
+            labels: alert["labels"].clone(),
+            annotations: alert["annotations"].clone(),
+        };
+        alerts.iter().map(read).collect()
+    }
+
     /// The incident that its annotations name.
     pub fn incident(&self) -> String {
         let id = &self.body["alerts"][0]["annotations"]["incident_id"];
@@ -91,8 +122,9 @@ fn take(state: &Mutex<State>, request: &Request) -> Reply {
     let refused = matches!(&next, Some(Reply::Answer { status, .. }) if *status >= 300);
     if !refused {
         let key = request.header("idempotency-key").unwrap_or_default().to_owned();
+        let answered = !matches!(&next, Some(Reply::Silence));
         let body = serde_json::from_slice(&request.body).unwrap_or_default();
-        state.taken.push(Notification { key, body });
+        state.taken.push(Notification { key, body, at: Instant::now(), answered });
     }
     next.unwrap_or(Reply::Answer { status: 200, body: "{}".into() })
 }
