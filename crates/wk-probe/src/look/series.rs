@@ -1,0 +1,174 @@
+//! Samples of one server: labels of ours, and an end for each series that is no more.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use wk_promql::{Labels, STALE, Sample};
+
+use super::{Outcome, Target};
+use crate::figures::Figures;
+use crate::page::Series;
+
+/// A fact beside the figures: metric, a label of its own, value.
+pub(super) type Fact = (&'static str, Option<(&'static str, String)>, f64);
+
+/// The series of one server that have a sample which is no end.
+#[derive(Debug)]
+pub(super) struct SeriesOfServer {
+    common: Vec<(String, String)>,
+    figures: BTreeSet<Labels>,
+    facts: BTreeSet<Labels>,
+    leading_since: Option<Instant>,
+}
+
+impl SeriesOfServer {
+    pub(super) fn new(target: &Target) -> Self {
+        let labels = [
+            ("ensemble", target.ensemble.as_str()),
+            ("instance", &target.instance),
+            ("job", "zookeeper"),
+            ("site", target.site.as_deref().unwrap_or_default()),
+        ];
+        let common = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            common: common.into(),
+            figures: BTreeSet::new(),
+            facts: BTreeSet::new(),
+            leading_since: None,
+        }
+    }
+
+    /// How long it has been seen to lead.
+    pub(super) fn leading_for(&self) -> Duration {
+        self.leading_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// The samples of one look. Where it serves and `figures` is `None`, those before still stand.
+    pub(super) fn take(
+        &mut self,
+        at: i64,
+        outcome: &Outcome,
+        figures: Option<&Figures>,
+        facts: &[Fact],
+    ) -> Vec<Sample> {
+        let leads = matches!(outcome, Outcome::Serving { mode } if mode == "leader");
+        let since = self.leading_since.filter(|_| leads);
+        self.leading_since = leads.then(|| since.unwrap_or_else(Instant::now));
+        let answers = !matches!(outcome, Outcome::NoAnswer { .. });
+        let up = Labels::metric("up", self.common());
+        let mut samples = vec![Sample { labels: up, at, value: f64::from(u8::from(answers)) }];
+        if figures.is_some() || !matches!(outcome, Outcome::Serving { .. }) {
+            let series = figures.map(|figures| figures.series.as_slice()).unwrap_or_default();
+            let labelled = series.iter().map(|series| (self.labels(series), series.value));
+            let labelled: Vec<_> = labelled.collect();
+            replace(&mut self.figures, labelled, at, &mut samples);
+        }
+        let labelled = facts.iter().filter(|_| answers).map(|(name, label, value)| {
+            let own = label.as_ref().map(|(name, value)| (*name, value.as_str()));
+            (Labels::metric(name, own.into_iter().chain(self.common())), *value)
+        });
+        let labelled: Vec<_> = labelled.collect();
+        replace(&mut self.facts, labelled, at, &mut samples);
+        samples
+    }
+
+    fn common(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.common.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A label of the page that is called as one of ours gives way to it.
+    fn labels(&self, series: &Series) -> Labels {
+        let own = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = own.filter(|(name, _)| !name.starts_with("__"));
+        Labels::metric(&series.name, own.chain(self.common()))
+    }
+}
+
+/// Ends those of `live` that are not in `now`, which takes their place.
+fn replace(
+    live: &mut BTreeSet<Labels>,
+    now: Vec<(Labels, f64)>,
+    at: i64,
+    samples: &mut Vec<Sample>,
+) {
+    let mut known = BTreeSet::new();
+    for (labels, value) in now {
+        // Two series of the page may become one under our labels: the first counts.
+        if known.insert(labels.clone()) {
+            samples.push(Sample { labels, at, value });
+        }
+    }
+    let ended = live.difference(&known).cloned();
+    samples.extend(ended.map(|labels| Sample { labels, at, value: STALE }));
+    *live = known;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(names: &[&str]) -> Figures {
+        let series = names.iter().map(|name| Series::bare(*name, 1.0)).collect();
+        Figures { series, ..Figures::default() }
+    }
+
+    fn shown(samples: &[Sample]) -> Vec<String> {
+        samples.iter().map(|s| format!("{} {}", s.labels.name(), s.value)).collect()
+    }
+
+    #[test]
+    fn what_vanishes_ends_in_the_same_look_and_the_rest_stays() {
+        let target = Target {
+            ensemble: "e".into(),
+            site: Some("x".into()),
+            instance: "h:1".into(),
+            ..Target::default()
+        };
+        let mut series = SeriesOfServer::new(&target);
+        let serving = Outcome::Serving { mode: "leader".into() };
+        let deaf = Outcome::NotServing { answer: "no".into() };
+        let version = |v: &str| {
+            vec![("watchkeeper_server_version_info", Some(("version", v.to_owned())), 1.0)]
+        };
+        let all = figures(&["znode_count", "looking_count"]);
+        let first = series.take(1, &serving, Some(&all), &version("3.9.5"));
+        let up = r#"up{ensemble="e", instance="h:1", job="zookeeper", site="x"}"#;
+        assert_eq!(first[0].labels.to_string(), up);
+        assert_eq!(first.len(), 4);
+        let between = series.take(2, &serving, None, &version("3.9.5"));
+        assert_eq!(shown(&between), ["up 1", "watchkeeper_server_version_info 1"]);
+        let lost = figures(&["looking_count"]);
+        let lost = series.take(3, &deaf, Some(&lost), &version("3.8.6"));
+        let want = [
+            "up 1",
+            "looking_count 1",
+            "znode_count NaN",
+            "watchkeeper_server_version_info 1",
+            "watchkeeper_server_version_info NaN",
+        ];
+        assert_eq!(shown(&lost), want);
+        assert!(wk_promql::is_stale(lost[2].value));
+        let gone = Outcome::NoAnswer { reason: "refused".into() };
+        let gone = series.take(4, &gone, None, &version("3.8.6"));
+        assert_eq!(
+            shown(&gone),
+            ["up 0", "looking_count NaN", "watchkeeper_server_version_info NaN"]
+        );
+        assert_eq!(shown(&series.take(5, &deaf, None, &[])), ["up 1"]);
+    }
+
+    #[test]
+    fn a_page_cannot_pose_as_another_server() {
+        let target = Target { instance: "h:1".into(), ..Target::default() };
+        let mut series = SeriesOfServer::new(&target);
+        let lie = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let labels = vec![lie("instance", "other:1"), lie("job", "x"), lie("__name__", "up")];
+        let page = Figures {
+            series: vec![Series { name: "a".into(), labels, value: 1.0 }],
+            ..Figures::default()
+        };
+        let serving = Outcome::Serving { mode: "?".into() };
+        let samples = series.take(1, &serving, Some(&page), &[]);
+        assert_eq!(samples[1].labels.to_string(), r#"a{instance="h:1", job="zookeeper"}"#);
+    }
+}
