@@ -4,3 +4,4 @@ pub(crate) mod api;
 pub(crate) mod incidents;
 pub(crate) mod notify;
 pub(crate) mod status;
+pub(crate) mod top;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::alarm::{incidents, notify, status};
+use crate::alarm::{incidents, notify, status, top};
 use crate::completion;
 use crate::demo;
 use crate::server;
@@ -45,6 +45,7 @@ enum Command {
     Member(member::Args),
     Incidents(incidents::Args),
     Status(status::Args),
+    Top(top::Args),
     Notify(notify::Args),
     Completion(completion::Args),
 }
@@ -105,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Member(args) => member::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
