@@ -4,17 +4,24 @@
 //! window of samples. No files, no clock: text and time are arguments.
 
 mod alert;
+mod catalogue;
 mod duration;
 mod error;
+mod export;
 mod file;
+mod selector;
 mod set;
 mod state;
 mod template;
+mod threshold;
+mod write;
 mod yaml;
 
 pub use alert::{Alert, AlertState, Severity};
+pub use catalogue::{Catalogue, Shipped, Which};
 pub use duration::{format_duration, parse_duration};
 pub use error::{RuleError, RuleErrors};
+pub use export::{Form, Spelling, export, export_files};
 pub use file::RuleKind;
 pub use file::{Alerting, GROUPS_MAX, Group, LABELS_MAX, OWN_FOR, RULES_MAX, Rule, RuleFile};
 pub use set::SetOptions;
@@ -23,4 +30,5 @@ pub use set::{
 };
 pub use state::External;
 pub use template::FUNCTIONS;
+pub use threshold::{ThresholdError, Thresholds};
 pub use yaml::FILE_BYTES_MAX;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::{Pace, SetOptions};
 
 /// Our own intervals: rules that look back at most so far are evaluated so often. What looks at the
-/// last two minutes is judged with every look of the probes; what looks at hours changes slowly and
+/// last seconds is judged twice between two looks of the probes, so that `for` is not added to a
+/// whole second of waiting; what looks at two minutes, once; what looks at hours changes slowly and
 /// costs much.
-const BY_REACH: [(Duration, Duration); 3] = [
+const BY_REACH: [(Duration, Duration); 4] = [
+    (Duration::from_secs(10), Duration::from_millis(500)),
     (Duration::from_mins(2), Duration::from_secs(1)),
     (Duration::from_mins(15), Duration::from_secs(5)),
     (Duration::from_hours(1), Duration::from_secs(15)),
@@ -43,8 +45,9 @@ mod tests {
     #[test]
     fn a_rule_over_hours_is_judged_less_often() {
         let own = SetOptions::default();
-        let secs = |reach: i64| interval(None, reach * 1000, &own).as_secs();
-        assert_eq!([secs(0), secs(120), secs(600), secs(3600), secs(3601)], [1, 1, 5, 15, 60]);
+        let every = |reach: i64| interval(None, reach * 1000, &own).as_millis();
+        assert_eq!([every(0), every(10), every(11), every(120)], [500, 500, 1000, 1000]);
+        assert_eq!([every(600), every(3600), every(3601)], [5000, 15_000, 60_000]);
         assert_eq!(interval(Some(Duration::from_secs(7)), 0, &own), Duration::from_secs(7));
         let theirs = SetOptions { pace: Pace::Prometheus, ..SetOptions::default() };
         assert_eq!(interval(None, 0, &theirs), Duration::from_mins(1));
