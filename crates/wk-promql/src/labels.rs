@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The label that holds a metric's name.
 pub const NAME: &str = "__name__";
 
+/// The labels that say which metric a series is.
+const METADATA: &[&str] = &[NAME, "__type__", "__unit__"];
+
 /// The value that ends a series: from this sample on it is not there (Prometheus' stale marker).
 pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
@@ -46,6 +49,53 @@ impl Labels {
     pub fn get(&self, name: &str) -> &str {
         let at = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
         at.map_or("", |at| &self.0[at].1)
+    }
+
+    /// How many labels there are, the metric's name among them.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same without what says which metric it is: the labels [`NAME`], `__type__`, `__unit__`.
+    #[must_use]
+    pub fn without_name(&self) -> Self {
+        if !self.iter().any(|(name, _)| METADATA.contains(&name)) {
+            return self.clone();
+        }
+        self.filtered(|name| !METADATA.contains(&name))
+    }
+
+    /// The labels of `names` alone.
+    #[must_use]
+    pub fn only(&self, names: &[String]) -> Self {
+        self.filtered(|name| names.iter().any(|kept| kept == name))
+    }
+
+    /// The labels but those of `names`.
+    #[must_use]
+    pub fn except(&self, names: &[String]) -> Self {
+        self.filtered(|name| names.iter().all(|dropped| dropped != name))
+    }
+
+    /// The same with the label `name` set to `value`; without it where the value is empty.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut kept: Vec<_> =
+            self.0.iter().filter(|(known, _)| **known != *name).cloned().collect();
+        if !value.is_empty() {
+            let at = kept.partition_point(|(known, _)| **known < *name);
+            kept.insert(at, (name.into(), value.into()));
+        }
+        Self(kept.into())
+    }
+
+    fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(name, _)| keep(name)).cloned().collect())
     }
 
     /// The metric's name, or the empty string.
