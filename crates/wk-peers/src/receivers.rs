@@ -9,4 +9,4 @@ mod webhook;
 pub use dingtalk::DingTalk;
 pub use http::{Reply, Request};
 pub use smtp::{Mail, Smtp, SmtpMode};
-pub use webhook::{Notification, Webhook};
+pub use webhook::{Alert, Notification, Webhook};
