@@ -1,5 +1,17 @@
 //! The transaction stream of any ensemble, followed as an unlisted observer.
+//!
+//! Every committed txn of a running ensemble, in order, without a snapshot and without a line of
+//! configuration there (docs/tap.md). Reading order: [`learner`] (the protocol, pure), [`change`]
+//! (a txn for people and figures), [`backlog`] (bounded, never makes the reader wait), [`find`]
+//! (which member leads, and where it takes learners), [`tap`] (the task around them).
 
+pub mod backlog;
+pub mod change;
+pub mod find;
 pub mod learner;
+pub mod tap;
 
+pub use change::{Change, ChangeOp, Failure, Kind};
+pub use find::FindError;
 pub use learner::{Effect, Event, Input, Learner, LearnerConfig, LearnerStats, Left, Out};
+pub use tap::{Health, Tap, TapConfig, TapState};

@@ -337,3 +337,35 @@ fn too_much_before_up_to_date_becomes_one_gap() {
     assert_eq!(dropped + rest.len() as u64, 100);
     assert!(dropped > 50);
 }
+
+#[test]
+fn a_gap_that_meets_the_limit_is_still_said() {
+    // Whatever event is the one too much, each next txn follows the last or a gap ends before it.
+    for held_max in 100..1500 {
+        let config = LearnerConfig { held_max, ..LearnerConfig::default() };
+        let mut bench = Bench::new(config, Some(Zxid(0x1_0000_0000)));
+        bench.connect(Zxid::ZERO);
+        bench.send(PacketKind::LeaderInfo, 1 << 32, Some(&VERSION));
+        bench.send(PacketKind::Diff, 0x1_0000_0000, None);
+        for zxid in (0x1_0000_0001..0x1_0000_0006_i64).chain(0x1_0000_0010..0x1_0000_0016) {
+            bench.send(PacketKind::Inform, zxid, Some(&record(zxid)));
+        }
+        bench.send(PacketKind::NewLeader, 1 << 32, None);
+        bench.send(PacketKind::UpToDate, -1, None);
+        let mut at = Zxid(0x1_0000_0000);
+        for effect in &bench.effects {
+            match effect {
+                Effect::Event(Event::Txn { zxid, .. }) => {
+                    assert_eq!(Some(*zxid), at.next(), "limit {held_max}");
+                    at = *zxid;
+                }
+                Effect::Event(Event::Resync { from, to }) => {
+                    assert_eq!(*from, at, "limit {held_max}");
+                    at = *to;
+                }
+                Effect::Find | Effect::Live { .. } | Effect::Hangup(_) => {}
+            }
+        }
+        assert_eq!(at, Zxid(0x1_0000_0015), "limit {held_max}");
+    }
+}
