@@ -12,6 +12,7 @@ use crate::completion;
 use crate::demo;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
+use crate::tap;
 use crate::up;
 
 /// The whole command line.
@@ -43,6 +44,7 @@ enum Command {
     Stat(stat::Args),
     Watch(watch::Args),
     Member(member::Args),
+    Tap(tap::Args),
     Incidents(incidents::Args),
     Status(status::Args),
     Top(top::Args),
@@ -104,6 +106,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stat(args) => stat::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Member(args) => member::run(&args),
+        Command::Tap(args) => tap::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),

@@ -10,6 +10,7 @@ mod print;
 mod server;
 mod shell;
 mod signals;
+mod tap;
 mod up;
 
 use std::process::ExitCode;

@@ -148,6 +148,11 @@ impl Tap {
         }
     }
 
+    /// The next event if it is there already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.shared.lock().backlog.as_mut().and_then(Backlog::pop)
+    }
+
     /// How it is.
     pub fn health(&self) -> Health {
         let inner = self.shared.lock();
