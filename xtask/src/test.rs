@@ -33,6 +33,11 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "tls", title: "Apache's secure port", needs: &[Peer::ZooKeeper] },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group {
+        module: "canary",
+        title: "the canary at Apache ensembles 3.9, 3.4",
+        needs: &[Peer::ZooKeeper, Peer::ZooKeeperAt(Version::V3_4)],
+    },
+    Group {
         module: "ensembles",
         title: "Apache ensembles 3.9, 3.8, 3.5, 3.4",
         needs: &[

@@ -204,6 +204,27 @@ impl Client {
         Ok((path, Stat::decode(&mut reader)?))
     }
 
+    /// Creates a znode as every release of the server can (before 3.5 there is no other way): the
+    /// answer has no stat.
+    pub async fn create_plain<'d>(
+        &self,
+        path: &str,
+        data: impl Into<Data<'d>>,
+        options: impl Into<CreateOptions>,
+    ) -> Result<String, Error> {
+        let (data, options) = (data.into().0, options.into());
+        let full = self.create_path(path, options.mode)?;
+        let create = CreateRequest {
+            path: &full,
+            data,
+            acl: AclList::from_acls(&options.acl),
+            flags: options.mode.flags(),
+            ttl: options.ttl_millis(),
+        };
+        let reply = self.send(&Request::Create(OpCode::Create, create)).await?;
+        Ok(strip(&self.shared.chroot, Reader::new(&reply.body).string()?).to_owned())
+    }
+
     /// Deletes a znode without children, if its version is as expected.
     pub async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
         let path = self.full_path(path)?;

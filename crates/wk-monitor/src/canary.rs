@@ -13,7 +13,6 @@ use wk_probe::canary::{self, Limits, News, Settings};
 
 use crate::config::EnsembleConfig;
 use crate::engine::Event;
-use crate::sessions::Sessions;
 
 /// The file in the data folder that holds this monitor's name among canaries.
 const ID_FILE: &str = "canary-id";
@@ -62,13 +61,7 @@ impl Canaries {
     }
 
     /// Begins to ask `instance` of the ensemble with this index.
-    pub(crate) fn start(
-        &self,
-        ensemble: usize,
-        config: &EnsembleConfig,
-        sessions: &Sessions,
-        instance: &str,
-    ) -> Perch {
+    pub(crate) fn start(&self, ensemble: usize, config: &EnsembleConfig, instance: &str) -> Perch {
         let mut labels =
             vec![("ensemble".into(), config.name.clone()), ("instance".into(), instance.into())];
         labels.extend(config.site.iter().map(|site| ("site".into(), site.clone())));
@@ -76,8 +69,7 @@ impl Canaries {
             instance: instance.to_owned(),
             labels,
             monitor: self.monitor.clone(),
-            client: sessions.maker(),
-            has_credentials: sessions.has_credentials(),
+            access: config.access.clone(),
             limits: Limits::default(),
         };
         let (news, mut told) = mpsc::channel(NEWS_MAX);

@@ -24,7 +24,6 @@ use crate::monitor::SessionEnd;
 use crate::probe::Report;
 use crate::publish::Watched;
 use crate::registry::News;
-use crate::sessions::Sessions;
 use crate::store::{Kept, NodeChanges, Nodes, Store};
 use crate::task::{Prober, Task};
 use crate::time::Timestamp;
@@ -81,14 +80,6 @@ pub(crate) struct Start {
     pub(crate) canaries: Canaries,
     /// Where those that it starts report to.
     pub(crate) events: mpsc::Sender<Event>,
-}
-
-/// The ways into an ensemble.
-pub(crate) struct Door {
-    /// The monitor's own session.
-    pub(crate) client: Client,
-    /// Further ones, each at one server.
-    pub(crate) sessions: Sessions,
 }
 
 /// The owner.
@@ -180,7 +171,7 @@ impl Engine {
     pub(crate) fn watch(
         &mut self,
         config: EnsembleConfig,
-        door: Door,
+        client: Client,
         records: Nodes,
         session_ends: bool,
         registry: Task,
@@ -193,8 +184,7 @@ impl Engine {
             config,
             membership,
             servers: Vec::new(),
-            client: door.client,
-            sessions: door.sessions,
+            client,
             notes: BTreeMap::new(),
             nodes,
             old_watches: false,

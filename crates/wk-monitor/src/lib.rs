@@ -17,7 +17,6 @@ mod probe;
 mod publish;
 mod registry;
 mod samples;
-mod sessions;
 mod store;
 mod task;
 mod text;
@@ -33,7 +32,6 @@ pub use incident::{
     Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
-pub use sessions::Sessions;
 pub use store::StoreError;
 pub use text::Lang;
 pub use time::Timestamp;

@@ -15,10 +15,9 @@ use wk_proto::ids::SessionId;
 
 use crate::canary::Canaries;
 use crate::config::{Config, EnsembleConfig};
-use crate::engine::{Door, Engine, Event, Start};
+use crate::engine::{Engine, Event, Start};
 use crate::handle::{Command, MonitorHandle};
 use crate::registry::Registry;
-use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::task::{Prober, Task, forward, supervise};
 
@@ -34,8 +33,6 @@ pub struct EnsemblePort {
     pub config: EnsembleConfig,
     /// A started client of the monitor's own.
     pub client: Client,
-    /// How further sessions are made, each at one server.
-    pub sessions: Sessions,
     /// News of session ends, where the server is in this process.
     pub session_ends: Option<mpsc::Receiver<SessionEnd>>,
 }
@@ -122,8 +119,7 @@ impl Monitor {
                 let wrap = move |end| Event::SessionEnded { ensemble: index, end };
                 forward(ends, events.clone(), wrap);
             }
-            let door = Door { client: port.client, sessions: port.sessions };
-            engine.watch(port.config, door, records, tells_ends, registry);
+            engine.watch(port.config, port.client, records, tells_ends, registry);
         }
         engine.ready();
         let owner = tokio::spawn(engine.run(events_in, commands_in, stopped));

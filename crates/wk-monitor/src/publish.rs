@@ -14,7 +14,6 @@ use crate::config::{Config, EnsembleConfig};
 use crate::member::Membership;
 use crate::probe::{Report, Srvr};
 use crate::samples::ServerSeries;
-use crate::sessions::Sessions;
 use crate::task::{Probing, Task};
 use crate::text::{Lang, Word};
 use crate::time::Timestamp;
@@ -29,7 +28,6 @@ pub(crate) struct Watched {
     pub(crate) membership: Membership,
     pub(crate) servers: Vec<WatchedServer>,
     pub(crate) client: Client,
-    pub(crate) sessions: Sessions,
     /// What keeps parts of the monitor from their work, by part.
     pub(crate) notes: BTreeMap<String, String>,
     pub(crate) nodes: Nodes,

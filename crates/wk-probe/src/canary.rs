@@ -11,13 +11,12 @@ mod figures;
 mod machine;
 mod znode;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
-use wk_client::{Builder, Client, Status};
+use wk_client::{Access, Client, Status};
 use wk_promql::Sample;
 use wk_proto::Mono;
 
@@ -39,11 +38,8 @@ const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end may take: the znode is deleted and the session closed.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Makes the client for one server, given its `host:port`: credentials and TLS are in it.
-pub type MakeClient = Arc<dyn Fn(&str) -> Builder + Send + Sync>;
-
 /// What a canary is told.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The server, as `host:port`: the value of the label `instance` and the name of its znode.
     pub instance: String,
@@ -51,10 +47,8 @@ pub struct Settings {
     pub labels: Vec<(String, String)>,
     /// Tells this monitor from others; the same after a restart. A name without slashes.
     pub monitor: String,
-    /// How a client is made.
-    pub client: MakeClient,
-    /// Whether that client brings credentials: its znode then belongs to them.
-    pub has_credentials: bool,
+    /// How the server is reached. If that brings credentials, the znode belongs to them.
+    pub access: Access,
     /// The spans.
     pub limits: Limits,
 }
@@ -70,7 +64,9 @@ pub enum News {
 
 /// Watches one server until `stop` is true or nobody listens any more.
 pub async fn watch(settings: Settings, news: mpsc::Sender<News>, mut stop: watch::Receiver<bool>) {
-    let builder = (settings.client)(&settings.instance)
+    let builder = settings
+        .access
+        .client(&settings.instance)
         .session_timeout(SESSION_TIMEOUT)
         .request_timeout(REQUEST_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)

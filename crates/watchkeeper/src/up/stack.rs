@@ -11,9 +11,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use wk_client::{Client, InProcess};
-use wk_monitor::{
-    Config, EnsembleConfig, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd, Sessions,
-};
+use wk_monitor::{Config, EnsembleConfig, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd};
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{ExitReason, Server, ServerHandle, StartError};
 use wk_web::{Web, WebConfig, WebError};
@@ -96,13 +94,7 @@ impl Stack {
         for config in &settings.ensembles {
             let client = config.access.client(&config.servers.join(",")).start();
             let client = client.with_context(|| format!("ensemble {}", config.name))?;
-            let sessions = Sessions::default();
-            ports.push(EnsemblePort {
-                config: config.clone(),
-                client,
-                sessions,
-                session_ends: None,
-            });
+            ports.push(EnsemblePort { config: config.clone(), client, session_ends: None });
         }
         let clients = ports.iter().map(|port| port.client.clone()).collect();
         let watched = ports.iter().map(|port| port.config.clone());
@@ -260,8 +252,7 @@ fn own_port(server: &ServerHandle) -> anyhow::Result<EnsemblePort> {
     let (ends, session_ends) = mpsc::channel(SESSION_ENDS_MAX);
     tokio::spawn(forward(server.session_ends(), ends));
     let config = EnsembleConfig::new(OWN, vec![address]);
-    let sessions = Sessions::default();
-    Ok(EnsemblePort { config, client, sessions, session_ends: Some(session_ends) })
+    Ok(EnsemblePort { config, client, session_ends: Some(session_ends) })
 }
 
 async fn forward(

@@ -17,6 +17,7 @@
 mod admin;
 mod alarm;
 mod browser;
+mod canary;
 mod channels;
 mod crash;
 mod curator;

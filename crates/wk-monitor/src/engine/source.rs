@@ -35,8 +35,8 @@ impl Engine {
             let series = ServerSeries::new(name, site, instance);
             let probing = self.prober.start(ensemble, instance);
             let config = &watched.config;
-            let perch = (!config.canary_off)
-                .then(|| self.canaries.start(ensemble, config, &watched.sessions, instance));
+            let perch =
+                (!config.canary_off).then(|| self.canaries.start(ensemble, config, instance));
             servers.push(WatchedServer::new(detector, series, probing, perch));
         }
         watched.servers = servers;

@@ -40,8 +40,7 @@ impl Bench {
         let client = Client::builder(&seeds.join(",")).start().unwrap();
         let registry = crate::task::supervise("registry", std::future::pending);
         let config = EnsembleConfig { canary_off: true, ..EnsembleConfig::new("e", seeds) };
-        let door = Door { client, sessions: Sessions::default() };
-        engine.watch(config, door, Nodes::new(), false, registry);
+        engine.watch(config, client, Nodes::new(), false, registry);
         engine.ready();
         Self { engine, _dir: dir, _events: events_in }
     }

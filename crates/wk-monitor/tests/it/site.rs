@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use wk_client::{Client, CreateMode};
 use wk_monitor::{
     Channel, Config, EnsembleConfig, EnsemblePort, Fleet, GroupConfig, Incident, IncidentFilter,
-    Monitor, MonitorHandle, Node, NodeState, SessionEnd, Sessions,
+    Monitor, MonitorHandle, Node, NodeState, SessionEnd,
 };
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{Server, ServerHandle};
@@ -99,12 +99,8 @@ impl Site {
         let groups = self.groups.clone();
         let config = Config { channels, figures_interval, groups, ..defaults };
         let servers = vec![self.address.to_string()];
-        let port = EnsemblePort {
-            config: EnsembleConfig::new("local", servers),
-            client,
-            sessions: Sessions::default(),
-            session_ends,
-        };
+        let port =
+            EnsemblePort { config: EnsembleConfig::new("local", servers), client, session_ends };
         Monitor::start(config, vec![port]).await.unwrap()
     }
 

@@ -74,6 +74,8 @@ fn start(address: SocketAddr, auth: Option<&'static str>) -> Running {
     let (tell, news) = mpsc::channel(1024);
     let (stop, stopped) = watch::channel(false);
     let instance = address.to_string();
+    let credentials =
+        auth.iter().map(|auth| ("digest".to_owned(), auth.as_bytes().to_vec())).collect();
     let settings = Settings {
         instance: instance.clone(),
         labels: vec![
@@ -81,14 +83,7 @@ fn start(address: SocketAddr, auth: Option<&'static str>) -> Running {
             ("instance".to_owned(), instance.clone()),
         ],
         monitor: "m1".to_owned(),
-        client: Arc::new(move |address| {
-            let builder = Client::builder(address);
-            match auth {
-                Some(auth) => builder.auth("digest", auth),
-                None => builder,
-            }
-        }),
-        has_credentials: auth.is_some(),
+        access: Access::new(None, credentials).unwrap(),
         limits: Limits {
             interval: Duration::from_millis(100),
             step: Duration::from_millis(600),

@@ -31,7 +31,7 @@ impl Znode {
     pub(super) fn new(client: Client, settings: &Settings) -> Self {
         let folder = format!("{ROOT}/{}", settings.monitor);
         let path = format!("{folder}/{}", settings.instance);
-        let acl = if settings.has_credentials {
+        let acl = if settings.access.has_credentials() {
             // Whoever may read the path may see it, nobody else may make it lie.
             vec![Acl::new(Perms::ALL, "auth", ""), Acl::new(Perms::READ, "world", "anyone")]
         } else {
@@ -71,7 +71,7 @@ impl Znode {
             (self.path.as_str(), &own),
         ];
         for (path, options) in steps {
-            match self.client.create(path, "", options.clone()).await {
+            match self.client.create_plain(path, "", options.clone()).await {
                 Ok(_) | Err(Error::Server(ErrorCode::NodeExists)) => (),
                 Err(err) => return Err(err),
             }
