@@ -14,6 +14,7 @@ mod set;
 mod state;
 mod template;
 mod threshold;
+mod unit;
 mod write;
 mod yaml;
 
@@ -31,4 +32,5 @@ pub use set::{
 pub use state::External;
 pub use template::FUNCTIONS;
 pub use threshold::{ThresholdError, Thresholds};
+pub use unit::{EVALUATIONS_MAX, UnitFile, UnitOutcome, VALUES_MAX};
 pub use yaml::FILE_BYTES_MAX;
