@@ -224,10 +224,24 @@ impl Cures {
         view: &dyn Fn(&Target) -> GroupView,
         out: &mut Vec<CureEvent>,
     ) -> Result<(), Refusal> {
+        self.check(now, incident, view)?;
         let target = self.firing.get(incident).ok_or(Refusal::NotFiring)?.clone();
-        self.guard(now, incident, &target, view(&target))?;
         self.start(now, incident, target, by, out);
         Ok(())
+    }
+
+    /// Whether somebody could let the action run now.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that stands against it.
+    pub fn check(
+        &self,
+        now: Now,
+        incident: &IncidentId,
+        view: &dyn Fn(&Target) -> GroupView,
+    ) -> Result<(), Refusal> {
+        let target = self.firing.get(incident).ok_or(Refusal::NotFiring)?;
+        self.guard(now, incident, target, view(target))
     }
 
     /// Lets time pass: starts what may start by itself, ends verifications.

@@ -143,6 +143,20 @@ pub struct IncidentDetail {
     pub deliveries: Vec<Delivery>,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+    /// The action that may cure it, if its group has one.
+    #[serde(default)]
+    pub cure: Option<Cure>,
+}
+
+/// An action that may cure the node of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cure {
+    /// Program and arguments.
+    pub command: String,
+    /// `ask`, `auto` or `off`.
+    pub mode: String,
+    /// Why it may not run now; none if it may.
+    pub refusal: Option<String>,
 }
 
 /// One line of an incident's history, from the audit log.

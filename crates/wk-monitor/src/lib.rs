@@ -29,7 +29,7 @@ pub use config::{
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
-    Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
+    Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
 pub use store::StoreError;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use wk_monitor::{
-    ChannelKind, ChannelStatus, Delivery, DeliveryState, Ensemble, Fleet, Group, Incident,
+    ChannelKind, ChannelStatus, Cure, Delivery, DeliveryState, Ensemble, Fleet, Group, Incident,
     IncidentDetail, IncidentState, Latency, Level, Node, NodeState, Phase, Server, ServerState,
     Severity, Sight, TimelineEntry, Timestamp, View,
 };
@@ -139,6 +139,11 @@ pub(crate) fn detail(state: IncidentState) -> IncidentDetail {
             entry(130, "monitor", "dingtalk confirmed the alarm"),
             entry(8, "monitor", "mail failed (try 4), will be tried again"),
         ],
+        cure: Some(Cure {
+            command: "systemctl restart web-2".to_owned(),
+            mode: "ask".to_owned(),
+            refusal: None,
+        }),
     }
 }
 

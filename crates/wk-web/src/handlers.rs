@@ -146,6 +146,25 @@ pub(crate) async fn close(
     }
 }
 
+/// `POST /incidents/{id}/run`
+pub(crate) async fn run(
+    State(app): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    Form(act): Form<Act>,
+) -> Response {
+    let lang = Reader::default().lang(&app, &headers);
+    let back = format!("/incidents/{id}");
+    if !is_ours(&app, &headers, &uri, &act) {
+        return forged(&app, lang, &back);
+    }
+    match app.monitor.run(&id, name(&act)).await {
+        Ok(_) => Redirect::to(uri.path().trim_end_matches("/run")).into_response(),
+        Err(err) => refused(&app, lang, &err, &back),
+    }
+}
+
 /// `POST /channels/{name}/test`
 pub(crate) async fn test_channel(
     State(app): Shared,

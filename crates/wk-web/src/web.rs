@@ -185,6 +185,7 @@ fn router(app: Arc<App>, hosts: Hosts) -> Router {
         .route("/incidents/{id}", get(handlers::incident))
         .route("/incidents/{id}/ack", post(handlers::acknowledge))
         .route("/incidents/{id}/close", post(handlers::close))
+        .route("/incidents/{id}/run", post(handlers::run))
         .route("/channels/{name}/test", post(handlers::test_channel))
         .route("/assets/{name}", get(assets::asset))
         .merge(api::routes())

@@ -75,6 +75,7 @@ impl Engine {
         let mut deliveries: Vec<Delivery> = entries.map(Delivery::from).collect();
         deliveries.sort_by_key(|delivery| (delivery.queued_at, delivery.phase));
         let (store, lang) = (Arc::clone(&self.store), self.config.lang);
+        let cure = self.cure_of(&id);
         tokio::task::spawn_blocking(move || {
             let line = |line: wk_alert::AuditLine| TimelineEntry {
                 at: line.at.into(),
@@ -84,7 +85,7 @@ impl Engine {
             let detail = match store.history(&id) {
                 Ok(lines) => {
                     let timeline = lines.into_iter().map(line).collect();
-                    Ok(IncidentDetail { incident, deliveries, timeline })
+                    Ok(IncidentDetail { incident, deliveries, timeline, cure })
                 }
                 Err(err) => Err(ActionError::Unavailable(err.to_string())),
             };

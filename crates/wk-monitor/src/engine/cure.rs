@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use wk_alert::{
-    Attempt, CureEvent, Cures, Ended, Fact, FactKind, GroupView, Incident, IncidentId,
+    Attempt, CureEvent, CureMode, Cures, Ended, Fact, FactKind, GroupView, Incident, IncidentId,
     IncidentState, Now, Refusal, Target,
 };
 use wk_proto::ids::{Mono, Wall};
@@ -14,6 +14,7 @@ use super::{Engine, Event, now};
 use crate::action::{Action, Done};
 use crate::config::OnDown;
 use crate::handle::{ActionError, Reply};
+use crate::incident::Cure;
 use crate::store::Kept;
 use crate::text::Lang;
 
@@ -141,6 +142,21 @@ impl Engine {
                 let _ = reply.send(Err(ActionError::Conflict(why)));
             }
         }
+    }
+
+    /// The action that may cure an incident, and what stands against it now.
+    pub(super) fn cure_of(&self, id: &IncidentId) -> Option<Cure> {
+        let group = self.ledger.incidents().get(id)?.subject.group.as_ref()?;
+        let OnDown { exec, policy } = self.config.groups.get(group)?.on_down.as_ref()?;
+        let mode = match policy.mode {
+            CureMode::Off => "off",
+            CureMode::Ask => "ask",
+            CureMode::Auto => "auto",
+        };
+        let view = |target: &Target| view(&self.ensembles, target);
+        let allowed = self.curing.cures.check(now(self.origin), id, &view);
+        let refusal = allowed.err().map(|refusal| in_words(&refusal, self.config.lang));
+        Some(Cure { command: exec.join(" "), mode: mode.to_owned(), refusal })
     }
 
     /// An action ended.

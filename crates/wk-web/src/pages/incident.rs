@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 use wk_monitor::{
-    Delivery, DeliveryState, Ensemble, Fleet, Incident, IncidentDetail, IncidentState, Node,
+    Cure, Delivery, DeliveryState, Ensemble, Fleet, Incident, IncidentDetail, IncidentState, Node,
 };
 
 use super::{Context, frame, pill};
@@ -47,6 +47,9 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
             div {
                 (evidence(lang, incident))
                 (next_steps(lang, incident, ensemble, node))
+                @if let (true, Some(one)) = (incident.state.is_open(), full.and_then(|f| f.cure.as_ref())) {
+                    (cure(ctx, incident, one))
+                }
                 (location(ctx, incident, node))
                 @if let Some(full) = full { (time_line(ctx, full)) }
             }
@@ -199,6 +202,35 @@ fn actions(ctx: &Context<'_>, incident: &Incident) -> Markup {
                     input id="by" name="by" required maxlength="64" autocomplete="username";
                     button.primary type="submit" { (label) }
                 }
+            }
+        }
+    }
+}
+
+/// The action of the node's group: what it is, and a button where it may run.
+fn cure(ctx: &Context<'_>, incident: &Incident, cure: &Cure) -> Markup {
+    let lang = ctx.lang;
+    let action = format!("/incidents/{}/run", incident.id);
+    html! {
+        section.panel {
+            h2 { (lang.of("Action of the group", "该组的动作")) }
+            pre tabindex="0" { code { (cure.command) } }
+            @match &cure.refusal {
+                Some(why) => p.quiet { (lang.of("It may not run now: ", "当前不能执行：")) (why) },
+                None => form.act method="post" action=(action) {
+                    (ctx.token(&action))
+                    p { (lang.of(
+                        "It runs once for this incident, on the monitor's host. The node counts as \
+                         cured when its own session is back.",
+                        "每个事件只在监控主机上执行一次；节点自己的会话恢复后才算修复。",
+                    )) }
+                    label for="runner" { (lang.of("Your name", "你的名字")) }
+                    div.row {
+                        input id="runner" name="by" required maxlength="64"
+                            autocomplete="username";
+                        button type="submit" { (lang.of("Run it", "执行")) }
+                    }
+                },
             }
         }
     }

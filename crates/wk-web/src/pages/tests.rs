@@ -77,8 +77,20 @@ fn incident_page_answers_the_questions_of_the_night() {
     );
     assert!(page.contains(r#"action="/incidents/2b90e4d1-3/ack""#));
     assert!(!page.contains("/close\""), "a fault that is there cannot be closed");
+    assert!(page.contains(r#"action="/incidents/2b90e4d1-3/run""#), "the action of its group");
     let page = incident_page(Lang::Zh, IncidentState::Resolved);
+    assert!(!page.contains("/run\""), "there is nothing to cure");
     order(&page, &["已恢复", "证据", "/incidents/2b90e4d1-3/close", "时间线"]);
+}
+
+#[test]
+fn an_action_that_may_not_run_has_no_button_but_a_reason() {
+    let mut detail = fixture::detail(IncidentState::Firing);
+    detail.cure.as_mut().unwrap().refusal = Some("2 of 3 nodes <b>".to_owned());
+    let view = fixture::view();
+    let page =
+        with_context(Lang::En, |c| incident(c, Detail::Full(&detail), &view.fleet).into_string());
+    assert!(page.contains("2 of 3 nodes &lt;b&gt;") && !page.contains("/run\""), "{page}");
 }
 
 #[test]
