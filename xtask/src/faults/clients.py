@@ -3,6 +3,7 @@
 load HOSTS RATE SIZE        writes RATE times a second, SIZE bytes each, one session a host
 node HOSTS PATH TIMEOUT     a node of the registry (kazoo), alive as long as this process
 flap HOSTS PATH TIMEOUT     a node whose session is lost and made anew again and again (kazoo)
+forget HOSTS                takes all nodes off the registry (kazoo)
 leak HOST COUNT             opens connections to one host and keeps them
 churn HOST RATE             sessions that vanish without a word, RATE a second
 wave HOSTS COUNT TIMEOUT    sessions that live until this process is killed
@@ -141,6 +142,17 @@ def flap(hosts, path, timeout):
         life.wait()
 
 
+def forget(hosts):
+    from kazoo.client import KazooClient
+
+    client = KazooClient(hosts=hosts)
+    client.start(timeout=30)
+    client.delete("/nodes", recursive=True)
+    client.stop()
+    ready()
+    threading.Event().wait()
+
+
 def leak(host, count):
     # The limit is per address: one of its own keeps the monitor's connections out of it.
     own, held = ("127.0.0.5", 0), []
@@ -205,5 +217,6 @@ def flood(hosts, count):
 
 
 if __name__ == "__main__":
-    kinds = dict(load=load, node=node, flap=flap, leak=leak, churn=churn, wave=wave, flood=flood)
+    kinds = dict(load=load, node=node, flap=flap, forget=forget)
+    kinds.update(leak=leak, churn=churn, wave=wave, flood=flood)
     kinds[sys.argv[1]](*sys.argv[2:])

@@ -303,6 +303,7 @@ fn node_name(rig: &Rig, letter: char) -> String {
 /// Registers nodes and lets the monitor see them.
 fn join(rig: &mut Rig, kind: &str, group: &str, names: &[String]) -> Result<()> {
     let hosts = rig.ensemble.hosts();
+    rig.registered = true;
     for name in names {
         rig.client(&[kind, &hosts, &format!("{group}/{name}"), "4"])?;
     }
@@ -332,8 +333,9 @@ pub(super) fn node_kill(rig: &mut Rig) -> Result<Fault> {
 
 pub(super) fn node_flap(rig: &mut Rig) -> Result<Fault> {
     let name = node_name(rig, 'f');
-    let at = Instant::now();
     let hosts = rig.ensemble.hosts();
+    rig.registered = true;
+    let at = Instant::now();
     rig.client(&["flap", &hosts, &format!("app/{name}"), "4"])?;
     Ok(Fault::new(at, Subject::Node(name)))
 }

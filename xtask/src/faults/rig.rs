@@ -66,6 +66,8 @@ pub(super) struct Rig {
     pub(super) dir: TempDir,
     /// Trials on this ensemble so far.
     pub(super) trials: usize,
+    /// Whether nodes were registered that the next monitor must not know.
+    pub(super) registered: bool,
 }
 
 impl Rig {
@@ -115,6 +117,7 @@ impl Rig {
             _janitor: janitor,
             dir,
             trials: 0,
+            registered: false,
         })
     }
 
@@ -163,7 +166,12 @@ impl Rig {
                 self.ensemble.launch(index)?;
             }
         }
-        self.ensemble.wait_quorum()
+        self.ensemble.wait_quorum()?;
+        if std::mem::take(&mut self.registered) {
+            self.client(&["forget", &self.ensemble.hosts()])?;
+            self.clients.clear();
+        }
+        Ok(())
     }
 
     /// Starts one of `clients.py` and waits until it is ready.
