@@ -47,6 +47,11 @@ const PEER_GROUPS: &[Group] = &[
             Peer::ZooKeeperAt(Version::V3_4),
         ],
     },
+    Group {
+        module: "tap",
+        title: "the tap beside Apache's txn logs",
+        needs: &[Peer::ZooKeeper, Peer::ZooKeeperAt(Version::V3_8)],
+    },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
     Group { module: "admin", title: "Apache's AdminServer", needs: &[Peer::ZooKeeper] },
     Group {

@@ -13,6 +13,7 @@ pub mod op;
 pub mod path;
 pub mod quorum;
 pub mod stat;
+pub mod stream;
 pub mod txn;
 
 pub use acl::{Acl, AclList, AclRef, Id, Perms};

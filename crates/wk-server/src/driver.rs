@@ -18,6 +18,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{Advanced, Basic, Counter, Registry};
 use crate::server::{ExitReason, SessionEnd};
 use crate::snapshot_thread::{SnapshotJob, SnapshotReport, SnapshotThread};
+use crate::txn_stream::TxnPort;
 use crate::zoo_cfg::ServerConfig;
 use accept::Accepting;
 use connection::Slab;
@@ -107,6 +108,7 @@ pub(crate) struct Parts {
     pub(crate) disk: DiskThread,
     pub(crate) snapshots: SnapshotThread,
     pub(crate) session_ends: tokio::sync::broadcast::Sender<SessionEnd>,
+    pub(crate) txns: Arc<TxnPort>,
     pub(crate) start: StartFigures,
     /// Directories of snapshots and logs, `version-2` included.
     pub(crate) directories: (PathBuf, PathBuf),
@@ -140,6 +142,7 @@ pub(crate) struct Driver {
     pieces_out: usize,
     next_purge: Mono,
     session_ends: tokio::sync::broadcast::Sender<SessionEnd>,
+    txns: Arc<TxnPort>,
     registry: Registry,
     directories: (PathBuf, PathBuf),
     /// When it began to serve.
@@ -208,6 +211,7 @@ impl Driver {
             pieces: Vec::new(),
             pieces_out: 0,
             session_ends: parts.session_ends,
+            txns: parts.txns,
             registry: Registry::default(),
             directories: parts.directories,
             started: now.mono,
@@ -341,6 +345,7 @@ impl Driver {
         match report {
             DiskReport::Synced(batched) => {
                 self.note_batch(&batched);
+                self.txns.synced(batched.upto);
                 self.step(Input::Synced { upto: batched.upto });
                 self.check_all_sent_to();
                 self.note_events();
@@ -352,6 +357,7 @@ impl Driver {
             DiskReport::Healed(batched) => {
                 self.note_batch(&batched);
                 self.step(Input::LogHealed);
+                self.txns.synced(batched.upto);
                 self.step(Input::Synced { upto: batched.upto });
                 self.check_all_sent_to();
             }

@@ -16,8 +16,10 @@ pub mod report;
 mod server;
 mod snapshot_thread;
 mod socket;
+mod txn_stream;
 mod version;
 pub mod zoo_cfg;
 
 pub use server::{ExitReason, Server, ServerHandle, ServerStopped, SessionEnd, StartError};
+pub use txn_stream::TxnStream;
 pub use version::VERSION;

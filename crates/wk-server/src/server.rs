@@ -10,6 +10,7 @@ use crate::report::{
 };
 use crate::snapshot_thread::SnapshotThread;
 use crate::socket;
+use crate::txn_stream::{TxnPort, TxnStream};
 use crate::zoo_cfg::ServerConfig;
 use mio::{Poll, Waker};
 use std::fmt;
@@ -178,6 +179,7 @@ impl Server {
             to.post(Message::Snapshot(report));
         })?;
         let session_ends = broadcast::Sender::new(SESSION_ENDS_MAX);
+        let txns = Arc::new(TxnPort::default());
         let parts = Parts {
             config: config.clone(),
             node,
@@ -188,28 +190,30 @@ impl Server {
             disk,
             snapshots,
             session_ends: session_ends.clone(),
+            txns: Arc::clone(&txns),
             start,
             directories,
         };
         let (ended, exit) = watch::channel(None);
         thread::Builder::new().name("wk-driver".to_owned()).spawn(move || {
             // A panic must be seen by who waits, or the process would live on without a server.
-            let guard = EndGuard(ended);
+            let guard = EndGuard(ended, Arc::clone(&parts.txns));
             let reason = Driver::new(parts).run();
             guard.0.send_replace(Some(reason));
         })?;
         if let Some(addr) = local_addr {
             info!(%addr, version = crate::VERSION, "serving clients");
         }
-        let shared = Shared { config, mailbox, local_addr, session_ends, exit };
+        let shared = Shared { config, mailbox, local_addr, session_ends, txns, exit };
         Ok(ServerHandle { shared: Arc::new(shared) })
     }
 }
 
-struct EndGuard(watch::Sender<Option<ExitReason>>);
+struct EndGuard(watch::Sender<Option<ExitReason>>, Arc<TxnPort>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
+        self.1.end();
         self.0.send_if_modified(|reason| {
             let panicked = reason.is_none();
             reason.get_or_insert(ExitReason::Panicked);
@@ -305,6 +309,7 @@ struct Shared {
     mailbox: Arc<Mailbox<Message>>,
     local_addr: Option<SocketAddr>,
     session_ends: broadcast::Sender<SessionEnd>,
+    txns: Arc<TxnPort>,
     exit: watch::Receiver<Option<ExitReason>>,
 }
 
@@ -340,6 +345,12 @@ impl ServerHandle {
         let job = move |driver: &mut Driver| driver.open_local(ours);
         self.shared.mailbox.post(Message::Job(Box::new(job)));
         Ok(theirs)
+    }
+
+    /// Every txn that is committed from now on, in order, for one reader; at most `len_max` bytes
+    /// wait for it, and what does not fit is said as a gap. A later call ends the earlier stream.
+    pub fn txns(&self, len_max: usize) -> TxnStream {
+        self.shared.txns.open(len_max)
     }
 
     /// Every end of a session from now on. Who lags far behind is told of the gap.

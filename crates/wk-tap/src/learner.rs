@@ -17,6 +17,7 @@ use std::time::Duration;
 use wk_proto::{DecodeError, Mono, Zxid};
 
 use wk_proto::quorum::PacketError;
+pub use wk_proto::stream::Event;
 
 use link::Link;
 
@@ -38,7 +39,8 @@ pub struct LearnerConfig {
     pub sync_timeout: Duration,
     /// First wait before another try; it doubles. Default 100 ms.
     pub backoff_min: Duration,
-    /// The longest such wait. Default 2 s.
+    /// The longest such wait. Default 500 ms: what is committed meanwhile must be in the leader's
+    /// window when we are back.
     pub backoff_max: Duration,
     /// How often in a row a snapshot is refused before it is read and passed over. Default 2.
     pub snapshots_refused_max: u32,
@@ -55,7 +57,7 @@ impl Default for LearnerConfig {
             idle_timeout: Duration::from_secs(10),
             sync_timeout: Duration::from_secs(30),
             backoff_min: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(2),
+            backoff_max: Duration::from_millis(500),
             snapshots_refused_max: 2,
             stale_epochs_max: 5,
         }
@@ -78,25 +80,6 @@ pub enum Input<'a> {
     Closed,
     /// Time passed.
     Tick,
-}
-
-/// What the stream says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A committed txn: header, record and digest as in a log.
-    Txn {
-        /// Its position.
-        zxid: Zxid,
-        /// The encoded record.
-        record: Vec<u8>,
-    },
-    /// Between these two something may be missing; the stream goes on after `to`.
-    Resync {
-        /// The last position up to which everything was given out.
-        from: Zxid,
-        /// The position after which everything will be given out.
-        to: Zxid,
-    },
 }
 
 /// Why a connection is left.

@@ -2,10 +2,9 @@
 //!
 //! Every committed txn of a running ensemble, in order, without a snapshot and without a line of
 //! configuration there (docs/tap.md). Reading order: [`learner`] (the protocol, pure), [`change`]
-//! (a txn for people and figures), [`backlog`] (bounded, never makes the reader wait), [`find`]
+//! (a txn for people and figures), [`find`]
 //! (which member leads, and where it takes learners), [`tap`] (the task around them).
 
-pub mod backlog;
 pub mod change;
 pub mod find;
 pub mod learner;

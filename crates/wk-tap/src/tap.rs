@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
+use wk_proto::stream::Backlog;
 use wk_proto::{Mono, Zxid};
 
-use crate::backlog::Backlog;
 use crate::find::{FindError, Finder};
 use crate::learner::{Effect, Event, Input, Learner, LearnerConfig, LearnerStats, Out};
 

@@ -35,6 +35,7 @@ mod rust_client;
 mod script;
 mod sessions;
 mod shell;
+mod tap;
 mod tls;
 mod up;
 mod words;

@@ -37,7 +37,10 @@ impl Driver {
                     self.mark_ready(conn);
                 }
             }
-            Effect::Append { zxid, record } => self.batch.append(zxid, &bytes[record]),
+            Effect::Append { zxid, record } => {
+                self.txns.appended(zxid, &bytes[record.clone()]);
+                self.batch.append(zxid, &bytes[record]);
+            }
             Effect::RollLog => self.batch.roll(),
             Effect::BeginSnapshot { zxid } => self.snapshots.give(SnapshotJob::Begin(zxid)),
             Effect::SnapshotChunk { bytes: piece } => self.give_piece(&bytes[piece]),

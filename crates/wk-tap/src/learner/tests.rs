@@ -312,7 +312,7 @@ fn silence_ends_a_connection_and_waits_grow() {
         waits.push(bench.now.since(before).as_millis());
         bench.step(Input::NotFound);
     }
-    assert_eq!(waits, [100, 200, 400, 800, 1600, 2000, 2000]);
+    assert_eq!(waits, [100, 200, 400, 500, 500, 500, 500]);
 }
 
 #[test]

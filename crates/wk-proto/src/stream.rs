@@ -1,13 +1,31 @@
-//! What the reader has read and nobody has taken yet: bounded, and it never makes the reader wait.
+//! The stream of committed txns, and what of it nobody has taken yet.
 //!
-//! A leader keeps for a slow learner in its own memory, so we always read. What does not fit is
-//! dropped, counted, and one [`Event::Resync`] takes the place of a whole run of dropped txns.
+//! Whoever reads a leader must never make it wait: it keeps for a slow learner in its own memory.
+//! So the queue between reader and taker is bounded and never full: what does not fit is dropped,
+//! counted, and one [`Event::Resync`] takes the place of a whole run of dropped txns.
 
 use std::collections::VecDeque;
 
-use wk_proto::Zxid;
+use crate::ids::Zxid;
 
-use crate::learner::Event;
+/// What the stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A committed txn: header, record and digest as in a log.
+    Txn {
+        /// Its position.
+        zxid: Zxid,
+        /// The encoded record.
+        record: Vec<u8>,
+    },
+    /// Between these two something may be missing; the stream goes on after `to`.
+    Resync {
+        /// The last position up to which everything was given out.
+        from: Zxid,
+        /// The position after which everything will be given out.
+        to: Zxid,
+    },
+}
 
 /// How much of an event counts beside its record.
 const EVENT_LEN: usize = 64;
