@@ -106,6 +106,16 @@ fact_kinds! {
     Acknowledged = "acknowledged",
     /// History: somebody put it away.
     Closed = "closed",
+    /// History: nobody has taken it on any more: that was so long ago.
+    AckExpired = "ack_expired",
+    /// History: nobody is told of it: the cause, silence or maintenance that speaks for it.
+    Suppressed = "suppressed",
+    /// History: nothing speaks for it any more.
+    Unsuppressed = "unsuppressed",
+    /// History of a silence: it begins: its scope, until when, why.
+    SilenceAdded = "silence_added",
+    /// History of a silence: it ends, in time or by somebody.
+    SilenceEnded = "silence_ended",
     /// History: a receiver took a notification: channel, phase, attempts.
     Delivered = "delivered",
     /// History: a try failed and will be repeated: channel, phase, error.
@@ -126,6 +136,8 @@ fact_kinds! {
     ActionHeld = "action_held",
     /// History: a notification got too old: channel, phase.
     DeliveryExpired = "delivery_expired",
+    /// History: it got too old while the fault lasts; it goes on as part of a digest: channel.
+    DeliveryLate = "delivery_late",
 }
 
 #[cfg(test)]

@@ -20,6 +20,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The word used in labels and stores.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What a fault is about: its identity. Two findings with equal subjects are the same fault.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {

@@ -8,6 +8,7 @@ use wk_proto::ids::Wall;
 
 use crate::fact::Fact;
 use crate::finding::{Detail, Severity, Subject};
+use crate::inhibition::Veil;
 use crate::ledger::Case;
 
 /// The hash of a [`Subject`]: equal in every replica and after every restart. 12 hex digits.
@@ -74,6 +75,15 @@ pub enum IncidentState {
     Closed,
 }
 
+/// Who speaks for an incident, so that nobody is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppressed {
+    /// The incident that is its cause, the silence or the maintenance.
+    pub by: String,
+    /// How it is shown meanwhile.
+    pub veil: Veil,
+}
+
 /// One episode of one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
@@ -103,12 +113,21 @@ pub struct Incident {
     pub flaps: u32,
     /// Who took it on.
     pub acknowledged_by: Option<String>,
+    /// Until when that holds: nothing is taken on for ever.
+    pub acknowledged_until: Option<Wall>,
+    /// Set while nobody is told of it. A resolved incident keeps none.
+    pub suppressed: Option<Suppressed>,
 }
 
 impl Incident {
     /// Whether the fault is or may be there.
     pub fn is_open(&self) -> bool {
         matches!(self.state, IncidentState::Firing | IncidentState::Unknown)
+    }
+
+    /// When the fault began that lasts now.
+    pub fn began_at(&self) -> Wall {
+        self.reopened_at.unwrap_or(self.first_seen)
     }
 
     /// Takes the latest judgement.

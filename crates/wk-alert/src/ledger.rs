@@ -1,11 +1,15 @@
 //! The ledger: findings become incidents, incidents become outbox entries, all of it durable first.
 //!
 //! Nothing is sent that is not stored: [`Ledger::take_batch`] hands out what must be written in one
-//! transaction, and only [`Ledger::committed`] hands out the entries to send. Whatever happens
-//! between any two of these steps, [`Ledger::restore`] goes on from what was stored: an entry whose
+//! transaction, and only [`Ledger::committed`] hands out the messages to send. Whatever happens
+//! between any two of these steps, [`Ledger::restore`] goes on from what was stored: a message whose
 //! answer was not stored is sent again under the same key.
+//!
+//! Times that decide (the hold time, an expiry, the end of a silence) run on the monotonic clock
+//! within one run: a wall clock that is set back or forth delays no alarm and loses none. Across
+//! a restart the wall clock tells how much of them is left, never more than the whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wk_proto::ids::{Mono, Wall};
@@ -13,10 +17,16 @@ use wk_proto::ids::{Mono, Wall};
 use crate::Now;
 use crate::fact::{Fact, FactKind};
 use crate::finding::{Detail, Finding, Severity, Subject};
-use crate::incident::{Fingerprint, Incident, IncidentId, IncidentState};
-use crate::outbox::{ChannelPolicy, Entry, EntryKey, Lane, Phase};
+use crate::incident::{Fingerprint, Incident, IncidentId};
+use crate::inhibition::LINGER_MAX;
+use crate::outbox::{Bundle, ChannelPolicy, Entry, EntryKey, Lane, Phase};
+use crate::silence::{Silence, SilenceId};
 
 mod delivery;
+mod life;
+mod quiet;
+
+pub use delivery::ChannelFigures;
 
 /// Who does what nobody else did.
 const MONITOR: &str = "monitor";
@@ -26,10 +36,25 @@ const MONITOR: &str = "monitor";
 pub struct Policy {
     /// A fault that comes back within this time is the same episode. Default 5 min.
     pub hold: Duration,
-    /// How long resolved incidents are kept. Default 90 days.
+    /// How long somebody who took an incident on is believed to look after it. Default 1 h.
+    pub ack_for: Duration,
+    /// How long additions to a group are gathered after its last message. Default 30 s.
+    pub group_wait: Duration,
+    /// Incidents in one message, at most. Default 50.
+    pub bundle_max: usize,
+    /// How long after an election every session may need to show its life: one session timeout
+    /// and a tick. Default 42 s, the longest that servers grant with a tick of 2 s.
+    pub sessions: Duration,
+    /// How long a fault waits for a cause that is about to be found. Default 5 s.
+    pub cause_wait: Duration,
+    /// Figures of a fault that lasts are stored at most this often. Default 15 s.
+    pub refresh: Duration,
+    /// How long resolved incidents and ended silences are kept. Default 90 days.
     pub retention: Duration,
     /// How many incidents are kept; the oldest resolved ones go first. Default 10 000.
     pub incidents_max: usize,
+    /// How many silences may be in force. Default 1000.
+    pub silences_max: usize,
     /// Where notifications go.
     pub channels: Vec<ChannelPolicy>,
     /// Seeds the spread of retries.
@@ -40,8 +65,15 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             hold: Duration::from_mins(5),
+            ack_for: Duration::from_hours(1),
+            group_wait: Duration::from_secs(30),
+            bundle_max: 50,
+            sessions: Duration::from_secs(42),
+            cause_wait: Duration::from_secs(5),
+            refresh: Duration::from_secs(15),
             retention: Duration::from_hours(2160),
             incidents_max: 10_000,
+            silences_max: 1000,
             channels: Vec::new(),
             seed: 0,
         }
@@ -55,8 +87,8 @@ pub struct AuditLine {
     pub at: Wall,
     /// Who: `monitor`, or the name somebody acted under.
     pub actor: String,
-    /// About which incident.
-    pub incident: IncidentId,
+    /// The id of the incident or of the silence it is about.
+    pub about: String,
     /// What.
     pub fact: Fact,
 }
@@ -68,8 +100,11 @@ pub struct Batch {
     pub incidents: BTreeMap<IncidentId, Option<Incident>>,
     /// Outbox entries as they now are.
     pub entries: BTreeMap<EntryKey, Option<Entry>>,
-    /// The last episode of each fault; never deleted, so that no id is ever used twice.
+    /// The last episode of each fault, and the last number of a silence; never deleted, so that no
+    /// id is ever used twice.
     pub episodes: BTreeMap<Fingerprint, u64>,
+    /// Silences as they now are.
+    pub silences: BTreeMap<SilenceId, Option<Silence>>,
     /// New history.
     pub audit: Vec<AuditLine>,
 }
@@ -80,6 +115,7 @@ impl Batch {
         self.incidents.is_empty()
             && self.entries.is_empty()
             && self.episodes.is_empty()
+            && self.silences.is_empty()
             && self.audit.is_empty()
     }
 }
@@ -91,19 +127,34 @@ pub struct Saved {
     pub incidents: Vec<Incident>,
     /// All outbox entries kept.
     pub entries: Vec<Entry>,
-    /// The last episode of each fault.
+    /// The last episode of each fault, and the last number of a silence.
     pub episodes: BTreeMap<Fingerprint, u64>,
+    /// All silences kept.
+    pub silences: Vec<Silence>,
 }
 
 /// Why an action is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LedgerError {
-    /// There is no such incident.
+    /// There is no such incident or silence.
+    #[error("there is none of that name")]
     NotFound,
     /// The fault is over: there is nothing to take on.
+    #[error("the fault is over")]
     NotOpen,
     /// The fault is still there: putting it away would only hide it.
+    #[error("the fault is still there")]
     StillFiring,
+    /// The silence is over already.
+    #[error("it is over already")]
+    AlreadyOver,
+    /// As many silences as may be are in force.
+    #[error("too many silences are in force")]
+    TooManySilences,
+    /// It would be over before it begins, or last longer than anything is kept.
+    #[error("must last longer than no time and at most 90 days")]
+    BadDuration,
 }
 
 /// A fault that has not lasted yet: shown, but neither stored nor told.
@@ -130,22 +181,52 @@ pub struct Case {
     pub detail: Detail,
 }
 
+/// An ensemble and a rule in it.
+type RuleIn = (String, String);
+
+fn rule_in(subject: &Subject) -> RuleIn {
+    (subject.ensemble.clone(), subject.rule.clone())
+}
+
 /// All incidents and all notifications.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     policy: Policy,
     incidents: BTreeMap<IncidentId, Incident>,
-    pending_faults: BTreeMap<Fingerprint, Pending>,
+    doubts: BTreeMap<Fingerprint, Pending>,
     episodes: BTreeMap<Fingerprint, u64>,
     entries: BTreeMap<EntryKey, Entry>,
-    /// The unfinished among `entries` by order, with the instant before which they rest.
-    pending: BTreeMap<(String, u64), (EntryKey, Mono)>,
+    silences: BTreeMap<SilenceId, Silence>,
+    /// Open incidents and those in `ended`, by rule.
+    by_rule: BTreeMap<RuleIn, BTreeSet<IncidentId>>,
+    /// Incidents whose rule names further causes, by cause; may hold some that no longer do.
+    by_named_cause: BTreeMap<RuleIn, BTreeSet<IncidentId>>,
+    /// Pending faults, by rule.
+    doubts_by_rule: BTreeMap<RuleIn, BTreeSet<Fingerprint>>,
+    /// When what ended lately did.
+    ended: BTreeMap<IncidentId, Past>,
+    /// When what came back within the hold time becomes an episode of its own.
+    reopened: BTreeMap<IncidentId, Mono>,
+    /// When nobody is believed any more to look after an incident.
+    acks: BTreeMap<IncidentId, Mono>,
+    /// When a silence in force ends.
+    silence_ends: BTreeMap<SilenceId, Mono>,
+    /// Open incidents whose telling or not is to be judged, and those to be judged later.
+    unjudged: BTreeSet<IncidentId>,
+    rejudge: BTreeMap<IncidentId, Mono>,
+    /// Faults that wait for their cause, with the end of their patience.
+    waits: BTreeMap<IncidentId, Mono>,
+    /// Incidents with figures newer than what is stored, with the instant to store them.
+    unsaved: BTreeMap<IncidentId, Mono>,
+    /// What is neither sent nor over, in order, by channel.
+    waiting: BTreeMap<(String, u64), delivery::Waiting>,
     lanes: BTreeMap<String, Lane>,
+    windows: BTreeMap<delivery::GroupKey, delivery::GroupWindow>,
     next_seq: u64,
     /// Not stored yet.
     batch: Batch,
     /// Marked as sent in `batch`, to be handed out once that is stored.
-    marked: Vec<EntryKey>,
+    marked: Vec<Bundle>,
     last_sweep: Mono,
 }
 
@@ -158,26 +239,69 @@ impl Ledger {
         let lanes = lanes.map(|c| (c.name.clone(), Lane::new(c.clone()))).collect();
         let mut ledger = Self {
             policy,
-            incidents: saved.incidents.into_iter().map(|i| (i.id.clone(), i)).collect(),
-            pending_faults: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             episodes: saved.episodes,
             entries: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            silences: BTreeMap::new(),
+            by_rule: BTreeMap::new(),
+            by_named_cause: BTreeMap::new(),
+            doubts_by_rule: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            reopened: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            silence_ends: BTreeMap::new(),
+            unjudged: BTreeSet::new(),
+            rejudge: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            unsaved: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             lanes,
+            windows: BTreeMap::new(),
             next_seq: 0,
             batch: Batch::default(),
             marked: Vec::new(),
             last_sweep: now.mono,
         };
+        for silence in saved.silences {
+            ledger.adopt_silence(silence, now);
+        }
+        for incident in saved.incidents {
+            ledger.adopt_incident(incident, now);
+        }
         for entry in saved.entries {
             ledger.adopt(entry, now);
         }
-        let open = ledger.incidents.values().filter(|i| i.state == IncidentState::Firing);
-        let open: Vec<IncidentId> = open.map(|i| i.id.clone()).collect();
-        for id in open {
-            ledger.queue(&id, Phase::Firing, now);
-        }
         ledger
+    }
+
+    fn adopt_incident(&mut self, incident: Incident, now: Now) {
+        let id = incident.id.clone();
+        let remember = LINGER_MAX.max(self.policy.hold);
+        let healed = incident.healed_at.map(|at| span(at, now.wall));
+        if incident.is_open() {
+            self.index(&incident);
+            self.unjudged.insert(id.clone());
+            if let Some(ago) = healed {
+                let left = self.policy.hold.saturating_sub(ago);
+                self.reopened.insert(id.clone(), now.mono.after(left));
+            }
+        } else if let Some(ago) = healed.filter(|ago| *ago < remember) {
+            self.index(&incident);
+            self.ended.insert(id.clone(), Past { seen: now.mono, ago });
+        }
+        let (is_open, by, until) =
+            (incident.is_open(), &incident.acknowledged_by, incident.acknowledged_until);
+        // Earlier versions knew no end of it.
+        let endless = is_open && by.is_some() && until.is_none();
+        self.incidents.insert(id.clone(), incident);
+        if endless {
+            let until = later(now.wall, self.policy.ack_for);
+            self.change(&id, |incident| incident.acknowledged_until = Some(until));
+        }
+        if is_open {
+            self.watch_ack(now, &id);
+        }
     }
 
     /// All incidents kept, by id.
@@ -190,9 +314,14 @@ impl Ledger {
         &self.entries
     }
 
+    /// All silences and maintenance windows kept, those that are over among them.
+    pub fn silences(&self) -> &BTreeMap<SilenceId, Silence> {
+        &self.silences
+    }
+
     /// What has not lasted long enough to be an incident.
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
-        self.pending_faults.values()
+        self.doubts.values()
     }
 
     /// The open incident about `subject`.
@@ -200,7 +329,7 @@ impl Ledger {
         self.latest(&Fingerprint::of(subject)).filter(|incident| incident.is_open())
     }
 
-    /// Takes a detector's judgement.
+    /// Takes a detector's or a rule's judgement.
     pub fn find(&mut self, now: Now, finding: Finding) {
         match finding {
             Finding::Pending { subject, severity, facts, detail } => {
@@ -210,23 +339,12 @@ impl Ledger {
                 self.fire(now, Case { subject, severity, facts, detail });
             }
             Finding::Gone { subject, facts } => {
-                self.pending_faults.remove(&Fingerprint::of(&subject));
+                self.dispel(&Fingerprint::of(&subject));
                 self.heal(now, &subject, facts);
             }
             Finding::Unseen { subject, facts } => {
-                let Some(id) = self.open(&subject).map(|incident| incident.id.clone()) else {
-                    return;
-                };
-                if self.incidents[&id].state == IncidentState::Unknown {
-                    return;
-                }
-                self.change(&id, |incident| {
-                    incident.state = IncidentState::Unknown;
-                    incident.last_seen = now.wall;
-                    // What was seen stays; why it cannot be seen now comes on top.
-                    incident.facts.extend(facts);
-                });
-                self.note(now, &id, MONITOR, Fact::new(FactKind::WentUnknown, []));
+                self.dispel(&Fingerprint::of(&subject));
+                self.lose_sight(now, &subject, facts);
             }
         }
     }
@@ -238,52 +356,33 @@ impl Ledger {
         for subject in orphans {
             self.heal(now, &subject, vec![Fact::new(FactKind::NoLongerWatched, [])]);
         }
-    }
-
-    /// Somebody takes an incident on.
-    ///
-    /// # Errors
-    /// [`LedgerError::NotFound`], [`LedgerError::NotOpen`].
-    pub fn acknowledge(&mut self, now: Now, id: &IncidentId, by: &str) -> Result<(), LedgerError> {
-        let incident = self.incidents.get(id).ok_or(LedgerError::NotFound)?;
-        if !incident.is_open() {
-            return Err(LedgerError::NotOpen);
+        let pending = self.doubts.iter().filter(|(_, doubt)| !watched(&doubt.case.subject));
+        for fingerprint in pending.map(|(print, _)| print.clone()).collect::<Vec<_>>() {
+            self.dispel(&fingerprint);
         }
-        self.change(id, |incident| incident.acknowledged_by = Some(by.to_owned()));
-        self.note(now, id, by, Fact::new(FactKind::Acknowledged, []));
-        Ok(())
     }
 
-    /// Somebody puts an incident away: its fault's next coming is an episode of its own.
-    ///
-    /// # Errors
-    /// [`LedgerError::NotFound`], [`LedgerError::StillFiring`].
-    pub fn close(&mut self, now: Now, id: &IncidentId, by: &str) -> Result<(), LedgerError> {
-        let incident = self.incidents.get(id).ok_or(LedgerError::NotFound)?;
-        match incident.state {
-            IncidentState::Closed => return Ok(()),
-            IncidentState::Firing => return Err(LedgerError::StillFiring),
-            // Whoever was told of it must be told of its end.
-            IncidentState::Unknown => self.heal(now, &incident.subject.clone(), vec![]),
-            IncidentState::Resolved => (),
-        }
-        self.change(id, |incident| incident.state = IncidentState::Closed);
-        self.note(now, id, by, Fact::new(FactKind::Closed, []));
-        Ok(())
-    }
-
-    /// Does what time alone brings: late entries, faults that came back and stayed, retention.
+    /// Does what time alone brings, and judges who is to be told of what was found since the last
+    /// call: to be called before each [`Self::take_batch`], and at least once a second.
     pub fn tick(&mut self, now: Now) {
-        self.expire(now);
-        let hold = self.policy.hold;
-        let stayed = |i: &&Incident| {
-            let healed = i.healed_at.filter(|_| i.state == IncidentState::Firing);
-            healed.is_some_and(|healed| span(healed, now.wall) >= hold)
-        };
-        let stayed = self.incidents.values().filter(stayed).map(|i| i.id.clone());
-        for id in stayed.collect::<Vec<_>>() {
+        for id in due(&mut self.reopened, now.mono) {
             self.promote(now, &id);
         }
+        for id in due(&mut self.acks, now.mono) {
+            self.forget_ack(now, &id);
+        }
+        for id in due(&mut self.unsaved, now.mono) {
+            self.change(&id, |_| ());
+        }
+        let remember = LINGER_MAX.max(self.policy.hold);
+        let old = self.ended.iter().filter(|(_, past)| past.age(now.mono) >= remember);
+        for id in old.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.ended.remove(&id);
+            self.unindex(&id);
+        }
+        self.end_silences(now);
+        self.judge(now);
+        self.expire(now);
         if now.mono.since(self.last_sweep) >= Duration::from_mins(1) {
             self.last_sweep = now.mono;
             self.sweep(now);
@@ -302,6 +401,7 @@ impl Ledger {
         self.batch.incidents.extend(newer.incidents);
         self.batch.entries.extend(newer.entries);
         self.batch.episodes.extend(newer.episodes);
+        self.batch.silences.extend(newer.silences);
         self.batch.audit.extend(newer.audit);
     }
 
@@ -310,148 +410,19 @@ impl Ledger {
         self.incidents.get(&IncidentId::new(fingerprint, *episode))
     }
 
-    /// Notes a fault that has not lasted yet, unless an incident about it is open.
-    fn doubt(&mut self, now: Now, case: Case) {
-        let fingerprint = Fingerprint::of(&case.subject);
-        if self.open(&case.subject).is_some() {
-            return;
-        }
-        let episode = self.episodes.get(&fingerprint).map_or(1, |last| last + 1);
-        let id = IncidentId::new(&fingerprint, episode);
-        let since = self.pending_faults.get(&fingerprint).map_or(now.wall, |p| p.since);
-        self.pending_faults.insert(fingerprint, Pending { id, case, since });
-    }
-
-    fn fire(&mut self, now: Now, case: Case) {
-        let fingerprint = Fingerprint::of(&case.subject);
-        let since = self.pending_faults.remove(&fingerprint).map_or(now.wall, |p| p.since);
-        let Some(latest) = self.latest(&fingerprint) else {
-            self.begin(now, since, case);
-            return;
-        };
-        let id = latest.id.clone();
-        let held = latest.healed_at.is_some_and(|at| span(at, now.wall) < self.policy.hold);
-        match latest.state {
-            IncidentState::Firing => {
-                if latest.facts != case.facts || latest.severity != case.severity {
-                    self.change(&id, |incident| incident.see(now.wall, case));
-                }
-            }
-            IncidentState::Unknown => {
-                self.change(&id, |incident| {
-                    incident.state = IncidentState::Firing;
-                    incident.see(now.wall, case);
-                });
-                self.note(now, &id, MONITOR, Fact::new(FactKind::SeenAgain, []));
-            }
-            IncidentState::Resolved if held => {
-                let flaps = latest.flaps.saturating_add(1);
-                self.change(&id, |incident| {
-                    incident.state = IncidentState::Firing;
-                    incident.see(now.wall, case);
-                    (incident.reopened_at, incident.flaps) = (Some(now.wall), flaps);
-                });
-                self.note(now, &id, MONITOR, Fact::new(FactKind::Reopened, [flaps.to_string()]));
-                self.recall(&id);
-            }
-            IncidentState::Resolved | IncidentState::Closed => {
-                self.begin(now, since, case);
-            }
-        }
-    }
-
-    fn begin(&mut self, now: Now, first_seen: Wall, case: Case) -> IncidentId {
-        let fingerprint = Fingerprint::of(&case.subject);
-        let episode = self.episodes.get(&fingerprint).map_or(1, |last| last + 1);
-        let id = IncidentId::new(&fingerprint, episode);
-        self.episodes.insert(fingerprint.clone(), episode);
-        self.batch.episodes.insert(fingerprint, episode);
-        let incident = Incident {
-            id: id.clone(),
-            subject: case.subject,
-            episode,
-            severity: case.severity,
-            state: IncidentState::Firing,
-            facts: case.facts,
-            detail: case.detail,
-            first_seen,
-            last_seen: now.wall,
-            healed_at: None,
-            reopened_at: None,
-            flaps: 0,
-            acknowledged_by: None,
-        };
-        let before = self.incidents.insert(id.clone(), incident.clone());
-        assert!(before.is_none(), "an id is used once");
-        self.batch.incidents.insert(id.clone(), Some(incident));
-        self.note(now, &id, MONITOR, Fact::new(FactKind::Opened, []));
-        self.queue(&id, Phase::Firing, now);
-        id
-    }
-
-    fn heal(&mut self, now: Now, subject: &Subject, facts: Vec<Fact>) {
-        let Some(id) = self.open(subject).map(|incident| incident.id.clone()) else { return };
-        self.change(&id, |incident| {
-            incident.state = IncidentState::Resolved;
-            (incident.last_seen, incident.healed_at) = (now.wall, Some(now.wall));
-            incident.facts.extend(facts);
-        });
-        self.note(now, &id, MONITOR, Fact::new(FactKind::Resolved, []));
-        self.queue(&id, Phase::Resolved, now);
-    }
-
-    /// A fault that came back within the hold time and was still there at its end. Whoever was told
-    /// that it is over would never hear of it again: it goes on as an episode of its own.
-    fn promote(&mut self, now: Now, id: &IncidentId) {
-        let told_over = self.keys_of(id).any(|key| key.phase == Phase::Resolved);
-        if !told_over {
-            // Nobody was: the episode simply goes on, as if it had never been gone.
-            self.change(id, |incident| (incident.healed_at, incident.reopened_at) = (None, None));
-            return;
-        }
-        let Some(old) = self.incidents.get(id).cloned() else { return };
-        self.change(id, |incident| incident.state = IncidentState::Resolved);
-        // Some channels may have had the end recalled: this episode is over for them too.
-        self.queue(id, Phase::Resolved, now);
-        let first_seen = old.reopened_at.unwrap_or(now.wall);
-        let (subject, severity) = (old.subject, old.severity);
-        let case = Case { subject, severity, facts: old.facts, detail: old.detail };
-        let next = self.begin(now, first_seen, case);
-        self.note(now, id, MONITOR, Fact::new(FactKind::ContinuesAs, [next.0.clone()]));
-        let (state, by) = (old.state, old.acknowledged_by);
-        self.change(&next, |incident| {
-            (incident.state, incident.acknowledged_by) = (state, by);
-        });
-    }
-
-    fn sweep(&mut self, now: Now) {
-        let over = self.incidents.len().saturating_sub(self.policy.incidents_max);
-        let mut done: Vec<(Wall, IncidentId)> = self
-            .incidents
-            .values()
-            .filter(|i| {
-                !i.is_open() && self.keys_of(&i.id).all(|key| self.entries[key].state.is_final())
-            })
-            .map(|i| (i.last_seen, i.id.clone()))
-            .collect();
-        done.sort_unstable();
-        for (index, (last_seen, id)) in done.into_iter().enumerate() {
-            if index < over || span(last_seen, now.wall) > self.policy.retention {
-                let keys: Vec<EntryKey> = self.keys_of(&id).cloned().collect();
-                for key in keys {
-                    self.entries.remove(&key);
-                    self.batch.entries.insert(key, None);
-                }
-                self.incidents.remove(&id);
-                self.batch.incidents.insert(id, None);
-            }
-        }
+    /// The number after the last one used under `name`, which is used from now on.
+    fn next_number(&mut self, name: Fingerprint) -> u64 {
+        let number = self.episodes.get(&name).map_or(1, |last| last + 1);
+        self.episodes.insert(name.clone(), number);
+        self.batch.episodes.insert(name, number);
+        number
     }
 
     /// Changes an incident and has it stored.
     fn change(&mut self, id: &IncidentId, change: impl FnOnce(&mut Incident)) {
         let Some(incident) = self.incidents.get_mut(id) else { return };
         change(incident);
+        self.unsaved.remove(id);
         self.batch.incidents.insert(id.clone(), Some(incident.clone()));
     }
 
@@ -462,9 +433,9 @@ impl Ledger {
         }
     }
 
-    fn note(&mut self, now: Now, id: &IncidentId, actor: &str, fact: Fact) {
-        let (at, actor, incident) = (now.wall, actor.to_owned(), id.clone());
-        self.batch.audit.push(AuditLine { at, actor, incident, fact });
+    fn note(&mut self, now: Now, about: &IncidentId, actor: &str, fact: Fact) {
+        let (at, actor, about) = (now.wall, actor.to_owned(), about.0.clone());
+        self.batch.audit.push(AuditLine { at, actor, about, fact });
     }
 
     fn keys_of(&self, id: &IncidentId) -> impl Iterator<Item = &EntryKey> {
@@ -474,9 +445,38 @@ impl Ledger {
     }
 }
 
+/// Takes out what is due.
+fn due<K: Ord + Clone>(timers: &mut BTreeMap<K, Mono>, now: Mono) -> Vec<K> {
+    let due: Vec<K> =
+        timers.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+    for key in &due {
+        timers.remove(key);
+    }
+    due
+}
+
 /// Time from one reading of the wall clock to a later one; zero if the clock was set back.
 fn span(from: Wall, to: Wall) -> Duration {
     Duration::from_millis(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))
+}
+
+/// A time of day so much later.
+fn later(at: Wall, time: Duration) -> Wall {
+    Wall(at.0.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// An instant that may lie before the beginning of this run's clock.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    seen: Mono,
+    /// How long ago it was then.
+    ago: Duration,
+}
+
+impl Past {
+    fn age(self, now: Mono) -> Duration {
+        now.since(self.seen) + self.ago
+    }
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ pub mod fact;
 pub mod finding;
 pub mod health;
 pub mod incident;
+pub mod inhibition;
 pub mod judge;
 pub mod ledger;
 pub mod node;
 pub mod outbox;
 pub mod server;
 pub mod sight;
+pub mod silence;
 
 pub use cure::{
     Attempt, CureEvent, CureMode, CurePolicy, Cures, Ended, GroupView, Refusal, Target,
@@ -24,11 +26,17 @@ pub use cure::{
 pub use fact::{Fact, FactKind};
 pub use finding::{Detail, Figure, Finding, Severity, Subject};
 pub use health::{Health, HealthPolicy, Pulse};
-pub use incident::{Fingerprint, Incident, IncidentId, IncidentState};
+pub use incident::{Fingerprint, Incident, IncidentId, IncidentState, Suppressed};
+pub use inhibition::Veil;
 pub use judge::{Claim, Judge, JudgePolicy};
-pub use ledger::{AuditLine, Batch, Case, Ledger, LedgerError, Pending, Policy, Saved};
-pub use outbox::{ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate};
+pub use ledger::{
+    AuditLine, Batch, Case, ChannelFigures, Ledger, LedgerError, Pending, Policy, Saved,
+};
+pub use outbox::{
+    Bundle, BundleKey, ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate,
+};
 pub use sight::{Look, ServerSight, Sight, SightPolicy};
+pub use silence::{Scope, ScopeError, Silence, SilenceId};
 
 use wk_proto::ids::{Mono, Wall};
 

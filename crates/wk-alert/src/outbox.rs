@@ -1,7 +1,10 @@
 //! The outbox: which notification goes when, again when, and never in the wrong order.
 
+use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use sha1::{Digest, Sha1};
 use wk_proto::ids::{Mono, Wall};
 
 use crate::incident::IncidentId;
@@ -58,11 +61,72 @@ impl EntryState {
     }
 }
 
+/// Names one message: what a receiver may know it by when it comes again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleKey {
+    /// The channel.
+    pub channel: String,
+    /// Which half of the episodes in it.
+    pub phase: Phase,
+    /// The id of its only incident, or `group-` and a hash of the ids of all.
+    pub name: String,
+}
+
+impl fmt::Display for BundleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.phase.as_str())
+    }
+}
+
+/// One message: the entries that go together, in order of creation. Its composition is stored
+/// before it is first sent and never changes, and neither does its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// Its name.
+    pub key: BundleKey,
+    /// The incidents it tells of; never empty.
+    pub incidents: Vec<IncidentId>,
+}
+
+impl Bundle {
+    /// The name of a message about these incidents.
+    pub(crate) fn name(incidents: &[IncidentId]) -> String {
+        if let [only] = incidents {
+            return only.0.clone();
+        }
+        let mut sorted: Vec<&IncidentId> = incidents.iter().collect();
+        sorted.sort_unstable();
+        let mut hash = Sha1::new();
+        for id in sorted {
+            hash.update(id.0.as_bytes());
+            hash.update([0]);
+        }
+        let mut name = "group-".to_owned();
+        for byte in &hash.finalize()[..6] {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
+    }
+
+    /// The names of its entries.
+    pub fn entries(&self) -> impl Iterator<Item = EntryKey> {
+        let BundleKey { channel, phase, .. } = &self.key;
+        self.incidents.iter().map(|incident| EntryKey {
+            incident: incident.clone(),
+            phase: *phase,
+            channel: channel.clone(),
+        })
+    }
+}
+
 /// One notification to one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
     pub key: EntryKey,
+    /// The name of the message it goes in; set from its first try on, and never changed.
+    pub bundle: Option<String>,
     /// Order of creation over all entries; survives restarts.
     pub seq: u64,
     /// How far it has come.
@@ -151,14 +215,18 @@ impl ChannelPolicy {
 pub(crate) struct Lane {
     pub(crate) policy: ChannelPolicy,
     /// One try at a time, so that entries arrive in order.
-    pub(crate) in_flight: Option<EntryKey>,
+    pub(crate) in_flight: Option<Bundle>,
+    /// The last try failed and others may as well: what waits goes together.
+    pub(crate) troubled: bool,
+    /// Tries that failed, and entries refused or given up, in this run.
+    pub(crate) failures: u64,
     /// Instants of the tries within the rate's window, oldest first.
     recent: Vec<Mono>,
 }
 
 impl Lane {
     pub(crate) fn new(policy: ChannelPolicy) -> Self {
-        Self { policy, in_flight: None, recent: Vec::new() }
+        Self { policy, in_flight: None, troubled: false, failures: 0, recent: Vec::new() }
     }
 
     /// Counts a try.
@@ -167,6 +235,14 @@ impl Lane {
             self.recent.push(at);
             self.recent.sort_unstable();
         }
+    }
+
+    /// Whether the next try is the last that the rate allows for a while.
+    pub(crate) fn is_nearly_full(&self, now: Mono) -> bool {
+        self.policy.rate.is_some_and(|rate| {
+            let recent = self.recent.iter().filter(|at| at.after(rate.window) > now);
+            recent.count() + 1 >= rate.count
+        })
     }
 
     /// From when on the rate limit lets another try pass.

@@ -17,6 +17,8 @@ mod webhook;
 
 pub use url::{UrlError, parse_notify};
 
+/// The rule of test messages: their incidents have no page.
+pub(crate) const TEST_RULE: &str = "NotifyTest";
 /// Longest wait for a receiver, connecting included.
 const SEND_LIMIT: Duration = Duration::from_secs(20);
 /// How much of a receiver's answer is kept.
@@ -40,10 +42,13 @@ enum Target {
 /// One notification, ready to be worded for any channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
-    pub(crate) incident: Incident,
+    /// The id of its only incident, or the name of its group.
+    pub(crate) name: String,
+    /// What it tells of, at least one.
+    pub(crate) incidents: Vec<Incident>,
+    /// The names of the messages that told the beginnings of what is over.
+    pub(crate) threads: Vec<String>,
     pub(crate) phase: Phase,
-    /// Address of the incident's page.
-    pub(crate) link: String,
     /// Address of the first page.
     pub(crate) home: String,
     pub(crate) lang: Lang,
@@ -52,7 +57,15 @@ pub(crate) struct Message {
 impl Message {
     /// The same for every try of one notification, and for no other.
     pub(crate) fn key(&self) -> String {
-        format!("{}/{}", self.incident.id, self.phase.as_str())
+        format!("{}/{}", self.name, self.phase.as_str())
+    }
+
+    /// Address of an incident's page.
+    pub(crate) fn link(&self, incident: &Incident) -> String {
+        if incident.rule == TEST_RULE {
+            return self.home.clone();
+        }
+        format!("{}/incidents/{}", self.home.trim_end_matches('/'), incident.id)
     }
 }
 

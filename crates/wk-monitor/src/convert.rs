@@ -2,7 +2,7 @@
 
 use wk_alert::node::NodeState as CoreNodeState;
 use wk_alert::server::ServerState as CoreServerState;
-use wk_alert::{Entry, EntryState, Incident as CoreIncident, IncidentState as CoreState};
+use wk_alert::{Entry, EntryState, Incident as CoreIncident, IncidentState as CoreState, Veil};
 use wk_proto::ids::Wall;
 
 use crate::incident::{Incident, IncidentState, Severity};
@@ -87,6 +87,12 @@ impl From<&Entry> for Delivery {
 /// An incident in words.
 pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
     let state = match core.state {
+        CoreState::Firing | CoreState::Unknown
+            if core.suppressed.as_ref().is_some_and(|by| by.veil == Veil::Hidden) =>
+        {
+            IncidentState::Suppressed
+        }
+        CoreState::Firing if core.suppressed.is_some() => IncidentState::Unknown,
         CoreState::Firing if core.acknowledged_by.is_some() => IncidentState::Acknowledged,
         CoreState::Firing => IncidentState::Firing,
         CoreState::Unknown => IncidentState::Unknown,
@@ -111,8 +117,8 @@ pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
         resolved_at: core.resolved_at().map(Timestamp::from),
         flaps: core.flaps,
         acknowledged_by: core.acknowledged_by.clone(),
-        acknowledged_until: None,
-        suppressed_by: None,
+        acknowledged_until: core.acknowledged_until.map(Timestamp::from),
+        suppressed_by: core.suppressed.as_ref().map(|suppressed| suppressed.by.clone()),
         labels: labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         value: core.detail.value.map(|value| value.0),
         locate: said("locate"),

@@ -1,14 +1,16 @@
 //! The owner of all decisions: feeds the core, stores, lets out, publishes. It decides nothing
 //! itself; what it adds is order: stored before sent, stored before answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{error, info, warn};
 use wk_alert::node::{self, NodePolicy};
-use wk_alert::{EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Policy, Saved};
+use wk_alert::{
+    Bundle, BundleKey, EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Phase, Policy, Saved,
+};
 use wk_client::Client;
 use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
@@ -65,7 +67,7 @@ pub(crate) enum Event {
     /// The action of a node ended.
     Acted { incident: IncidentId, done: Done },
     /// A notification was sent, or not.
-    Answered { key: EntryKey, outcome: Outcome },
+    Answered { key: BundleKey, outcome: Outcome },
 }
 
 /// What an engine starts with.
@@ -372,9 +374,9 @@ impl Engine {
         }
         self.cure_run();
         // Marked before the stop and stored after it: sent after the next start.
-        for key in self.ledger.committed().into_iter().filter(|_| !self.stopping) {
+        for bundle in self.ledger.committed().into_iter().filter(|_| !self.stopping) {
             self.under_way += 1;
-            self.send(key);
+            self.send(bundle);
         }
         self.answer();
         if self.stale && self.drawn_at.elapsed() >= PICTURE_INTERVAL {
@@ -425,20 +427,27 @@ impl Engine {
         self.stale |= !batch.entries.is_empty();
     }
 
-    fn send(&self, key: EntryKey) {
+    fn send(&self, bundle: Bundle) {
         let events = self.events.clone();
-        let found = self.channels.get(&key.channel).zip(self.worded.get(&key.incident));
-        let Some((channel, incident)) = found else {
-            unreachable!("only kept incidents and configured channels are handed out");
+        let Bundle { key, incidents } = bundle;
+        let Some(channel) = self.channels.get(&key.channel).cloned() else {
+            unreachable!("only what goes to configured channels is handed out");
         };
+        // Said as it was then: a beginning that comes late is still one.
+        let lang = self.config.lang;
+        let cores = incidents.iter().filter_map(|id| self.ledger.incidents().get(id));
+        let worded = cores.map(|core| Incident {
+            summary: lang.headline(core, key.phase),
+            ..convert::incident(core, lang)
+        });
         let message = Message {
-            incident: (**incident).clone(),
+            name: key.name.clone(),
+            incidents: worded.collect(),
+            threads: self.beginnings(&key, &incidents),
             phase: key.phase,
-            link: publish::link(&self.config, &key.incident.0),
             home: self.config.page_url.clone(),
-            lang: self.config.lang,
+            lang,
         };
-        let channel = channel.clone();
         tokio::spawn(async move {
             let attempt = tokio::spawn(async move { channel.send(&message).await });
             let abort = attempt.abort_handle();
@@ -452,6 +461,19 @@ impl Engine {
             };
             let _ = events.send(Event::Answered { key, outcome }).await;
         });
+    }
+
+    /// The names of the messages in which the beginnings of what ends now were told.
+    fn beginnings(&self, key: &BundleKey, incidents: &[IncidentId]) -> Vec<String> {
+        if key.phase == Phase::Firing {
+            return Vec::new();
+        }
+        let told = incidents.iter().filter_map(|incident| {
+            let (incident, channel) = (incident.clone(), key.channel.clone());
+            let beginning = EntryKey { incident, phase: Phase::Firing, channel };
+            self.ledger.entries().get(&beginning)?.bundle.clone()
+        });
+        told.collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     fn draw(&mut self) {
@@ -476,15 +498,15 @@ fn now(origin: Instant) -> Now {
     Now { mono: Mono(nanos), wall: Wall(Timestamp::now().0) }
 }
 
-fn log_outcome(key: &EntryKey, outcome: &Outcome) {
-    let (channel, incident) = (&key.channel, &key.incident);
+fn log_outcome(key: &BundleKey, outcome: &Outcome) {
+    let channel = &key.channel;
     match outcome {
-        Outcome::Confirmed => info!(channel, %incident, "notification confirmed"),
+        Outcome::Confirmed => info!(channel, notification = %key, "notification confirmed"),
         Outcome::Retry { error: err, .. } => {
-            warn!(channel, %incident, err, "notification failed; it will be sent again");
+            warn!(channel, notification = %key, err, "notification failed; it will be sent again");
         }
         Outcome::Refused { error: err } => {
-            error!(channel, %incident, err, "notification refused");
+            error!(channel, notification = %key, err, "notification refused");
         }
     }
 }

@@ -131,11 +131,6 @@ impl WatchedServer {
     }
 }
 
-/// Address of an incident's page.
-pub(crate) fn link(config: &Config, id: &str) -> String {
-    format!("{}/incidents/{id}", config.page_url.trim_end_matches('/'))
-}
-
 /// The whole picture.
 pub(crate) fn fleet(
     config: &Config,

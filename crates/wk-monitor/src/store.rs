@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use wk_alert::node::{NodeKey, NodeRecord};
 use wk_alert::{AuditLine, Batch, IncidentId, Saved};
 
-use record::{AuditRow, EntryRow, IncidentRow, NodeRow};
+use record::{AuditRow, EntryRow, IncidentRow, NodeRow, SilenceRow};
 
 mod record;
 
 /// Version of the tables and records below.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 
 /// Pages kept in memory, at most.
 const CACHE_BYTES: usize = 16 << 20;
@@ -30,6 +30,7 @@ const OUTBOX: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("outbox");
 /// History under incident and number: an incident's lines lie together and go with it.
 const AUDIT: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit");
 const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
+const SILENCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("silences");
 /// What parts of the monitor keep for themselves, each under its own name.
 const KEPT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("kept");
 
@@ -118,7 +119,9 @@ impl Store {
         let found = {
             let mut meta = txn.open_table(META)?;
             let found = meta.get("schema")?.map(|version| version.value());
-            if found.is_none() {
+            // Version 2 added tables and fields: what version 1 wrote is read as it is, but an
+            // earlier program must not touch what this one writes.
+            if found.is_none_or(|found| found < SCHEMA) {
                 meta.insert("schema", SCHEMA)?;
             }
             found.unwrap_or(SCHEMA)
@@ -130,6 +133,7 @@ impl Store {
             txn.open_table(AUDIT)?;
             txn.open_table(NODES)?;
             txn.open_table(KEPT)?;
+            txn.open_table(SILENCES)?;
         }
         txn.commit()?;
         Ok(found)
@@ -143,6 +147,9 @@ impl Store {
         }
         for (key, row) in self.rows::<EntryRow>("outbox", OUTBOX)? {
             saved.entries.push(row.restore().ok_or_else(|| self.damaged("outbox", key))?);
+        }
+        for (key, row) in self.rows::<SilenceRow>("silences", SILENCES)? {
+            saved.silences.push(row.restore().ok_or_else(|| self.damaged("silences", key))?);
         }
         let read = || -> Result<BTreeMap<_, _>, redb::Error> {
             let txn = self.database.begin_read()?;
@@ -226,6 +233,13 @@ impl Store {
             }
         }
         {
+            let mut table = txn.open_table(SILENCES)?;
+            for (id, silence) in &batch.silences {
+                let row = silence.as_ref().map(|silence| encode(&SilenceRow::from(silence)));
+                put(&mut table, &id.0, row)?;
+            }
+        }
+        {
             let mut table = txn.open_table(EPISODES)?;
             for (fingerprint, episode) in &batch.episodes {
                 table.insert(fingerprint.0.as_str(), *episode)?;
@@ -237,13 +251,15 @@ impl Store {
             let mut next = meta.get("audit_next")?.map_or(0, |next| next.value());
             for line in &batch.audit {
                 let row = encode(&AuditRow::from(line));
-                table.insert((line.incident.0.as_str(), next), row.as_slice())?;
+                table.insert((line.about.as_str(), next), row.as_slice())?;
                 next += 1;
             }
             meta.insert("audit_next", next)?;
-            for (id, _) in batch.incidents.iter().filter(|(_, incident)| incident.is_none()) {
-                let lines = (id.0.as_str(), 0)..=(id.0.as_str(), u64::MAX);
-                table.retain_in(lines, |_, _| false)?;
+            let incidents = batch.incidents.iter().filter(|(_, incident)| incident.is_none());
+            let silences = batch.silences.iter().filter(|(_, silence)| silence.is_none());
+            let gone = incidents.map(|(id, _)| &id.0).chain(silences.map(|(id, _)| &id.0));
+            for id in gone {
+                table.retain_in((id.as_str(), 0)..=(id.as_str(), u64::MAX), |_, _| false)?;
             }
         }
         {

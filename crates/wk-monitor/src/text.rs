@@ -59,16 +59,22 @@ impl Lang {
     /// An incident in one sentence: what is wrong, or, once it is over, what is right again. What
     /// its rule says comes before our own words.
     pub(crate) fn summary(self, incident: &Incident) -> String {
+        let phase = if incident.is_open() { Phase::Firing } else { Phase::Resolved };
+        self.headline(incident, phase)
+    }
+
+    /// As [`Self::summary`], for a message about one half of the episode, which may come late.
+    pub(crate) fn headline(self, incident: &Incident, phase: Phase) -> String {
         let subject = &incident.subject;
         let (broken, over) = match self {
             Self::En => (english::summary(&subject.rule), english::over(&subject.rule)),
             Self::Zh => (chinese::summary(&subject.rule), chinese::over(&subject.rule)),
         };
-        let (name, template) = match (self, incident.is_open()) {
-            (Self::En, true) => ("summary_en", broken),
-            (Self::Zh, true) => ("summary_zh", broken),
-            (Self::En, false) => ("resolved_en", over),
-            (Self::Zh, false) => ("resolved_zh", over),
+        let (name, template) = match (self, phase) {
+            (Self::En, Phase::Firing) => ("summary_en", broken),
+            (Self::Zh, Phase::Firing) => ("summary_zh", broken),
+            (Self::En, Phase::Resolved) => ("resolved_en", over),
+            (Self::Zh, Phase::Resolved) => ("resolved_zh", over),
         };
         if let Some(said) = incident.detail.annotations.get(name).filter(|s| !s.is_empty()) {
             return said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -115,6 +121,12 @@ pub(crate) enum Word {
     Evidence,
     /// What follows did not fit.
     Truncated,
+    /// There are others in the message: how many.
+    AndMore,
+    /// Where to look.
+    Locate,
+    /// What to do.
+    Action,
     /// A test message: channel.
     TestSummary,
     /// Verdict: the receiver took it.

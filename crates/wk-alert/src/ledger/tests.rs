@@ -1,6 +1,7 @@
 //! The life of an incident and of its notifications, step by step.
 
 use super::*;
+use crate::incident::IncidentState;
 use crate::outbox::{EntryState, Outcome, Rate};
 
 fn at(seconds: u32) -> Now {
@@ -34,10 +35,20 @@ fn deliver(ledger: &mut Ledger, now: Now) -> Vec<String> {
         if keys.is_empty() {
             return sent;
         }
-        for key in keys {
-            sent.push(format!("{}/{}/{}", key.channel, key.phase.as_str(), key.incident.0));
+        for Bundle { key, incidents } in keys {
+            let ids: Vec<&str> = incidents.iter().map(|id| id.0.as_str()).collect();
+            sent.push(format!("{}/{}/{}", key.channel, key.phase.as_str(), ids.join("+")));
             ledger.answered(now, &key, Outcome::Confirmed);
         }
+    }
+}
+
+fn saved(ledger: &Ledger) -> Saved {
+    Saved {
+        incidents: ledger.incidents().values().cloned().collect(),
+        entries: ledger.entries().values().cloned().collect(),
+        episodes: ledger.episodes.clone(),
+        silences: ledger.silences().values().cloned().collect(),
     }
 }
 
@@ -94,6 +105,7 @@ fn an_end_not_sent_yet_is_taken_back_when_the_fault_returns() {
     ledger.find(at(1), firing());
     deliver(&mut ledger, at(1));
     ledger.find(at(2), gone());
+    ledger.tick(at(2));
     ledger.take_batch();
     ledger.find(at(3), firing());
     assert!(deliver(&mut ledger, at(3)).is_empty());
@@ -142,7 +154,7 @@ fn a_failed_try_rests_and_the_end_waits_for_the_beginning() {
     ledger.find(at(1), firing());
     ledger.find(at(2), gone());
     ledger.mark_due(at(2));
-    let key = ledger.committed().remove(0);
+    let key = ledger.committed().remove(0).key;
     assert_eq!(key.phase, Phase::Firing);
     let outcome = Outcome::Retry { error: "451".into(), after: Some(Duration::from_secs(7)) };
     ledger.answered(at(2), &key, outcome);
@@ -157,8 +169,9 @@ fn a_refusal_for_good_is_final_and_does_not_hold_up_the_end() {
     let mut ledger = ledger(&["mail"]);
     ledger.find(at(1), firing());
     ledger.mark_due(at(1));
-    let key = ledger.committed().remove(0);
-    ledger.answered(at(1), &key, Outcome::Refused { error: "550".into() });
+    let bundle = ledger.committed().remove(0);
+    ledger.answered(at(1), &bundle.key, Outcome::Refused { error: "550".into() });
+    let key = bundle.entries().next().expect("one");
     assert_eq!(ledger.entries()[&key].state, EntryState::Failed);
     ledger.find(at(2), gone());
     assert_eq!(deliver(&mut ledger, at(2)), [format!("mail/resolved/{}", id(1))]);
@@ -168,9 +181,10 @@ fn a_refusal_for_good_is_final_and_does_not_hold_up_the_end() {
 fn what_is_too_old_expires_and_says_so() {
     let mut ledger = ledger(&["mail"]);
     ledger.find(at(1), firing());
+    ledger.find(at(1), gone());
     ledger.tick(at(1 + 24 * 3600 + 1));
-    let entry = ledger.entries().values().next().expect("queued");
-    assert_eq!(entry.state, EntryState::Expired);
+    assert!(ledger.entries().values().all(|entry| entry.state == EntryState::Expired));
+    assert_eq!(ledger.entries().len(), 2);
     let audit = ledger.take_batch().audit;
     assert!(audit.iter().any(|line| line.fact.kind == FactKind::DeliveryExpired));
 }
@@ -184,11 +198,7 @@ fn restart_counts_the_tries_of_the_earlier_run_against_the_rate() {
     ledger.find(at(1), firing());
     deliver(&mut ledger, at(1));
     ledger.find(at(2), gone());
-    let saved = Saved {
-        incidents: ledger.incidents().values().cloned().collect(),
-        entries: ledger.entries().values().cloned().collect(),
-        episodes: ledger.episodes.clone(),
-    };
+    let saved = saved(&ledger);
     // The new run's monotonic clock starts anew; the wall clock tells how long ago it was.
     let start = Now { mono: Mono(100 * 1_000_000_000), wall: Wall(10_000) };
     let mut ledger = Ledger::restore(policy, saved, start);
@@ -216,11 +226,7 @@ fn a_new_channel_is_told_of_what_is_open_and_an_old_one_is_not_told_twice() {
     let mut ledger = ledger(&["mail"]);
     ledger.find(at(1), firing());
     deliver(&mut ledger, at(1));
-    let saved = Saved {
-        incidents: ledger.incidents().values().cloned().collect(),
-        entries: ledger.entries().values().cloned().collect(),
-        episodes: ledger.episodes.clone(),
-    };
+    let saved = saved(&ledger);
     let channels = vec![ChannelPolicy::new("mail"), ChannelPolicy::new("robot")];
     let mut ledger = Ledger::restore(Policy { channels, ..Policy::default() }, saved, at(5));
     assert_eq!(deliver(&mut ledger, at(5)), [format!("robot/firing/{}", id(1))]);

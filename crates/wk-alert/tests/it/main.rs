@@ -5,7 +5,7 @@ mod world;
 
 use simulation::{Sabotage, run};
 
-const SEEDS: u64 = 2500;
+const SEEDS: u64 = 1200;
 
 #[test]
 fn each_episode_is_told_once_and_none_is_lost() {

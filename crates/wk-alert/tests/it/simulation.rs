@@ -7,7 +7,7 @@ use std::time::Duration;
 use wk_alert::node::{self, NodePolicy, Nodes};
 use wk_alert::server::{ServerDetector, ServerPolicy, UNREACHABLE};
 use wk_alert::{
-    ChannelPolicy, EntryKey, IncidentId, Ledger, Now, Outcome, Phase, Policy, Rate, Subject,
+    Bundle, ChannelPolicy, IncidentId, Ledger, Now, Outcome, Phase, Policy, Rate, Subject,
 };
 use wk_proto::ids::{Mono, SessionId, Wall};
 
@@ -176,7 +176,8 @@ impl Run {
     }
 
     fn send(&mut self) -> Result<(), Crash> {
-        for key in self.monitor.ledger.committed() {
+        for bundle in self.monitor.ledger.committed() {
+            let key = bundle.key.clone();
             if self.sabotage == Sabotage::AnswerBeforeSend {
                 self.monitor.ledger.answered(self.now, &key, Outcome::Confirmed);
                 let batch = self.monitor.ledger.take_batch();
@@ -188,11 +189,11 @@ impl Run {
                 0 if self.rough => lost(),
                 // Taken, but the answer did not come back.
                 1 if self.rough => {
-                    self.receive(&key);
+                    self.receive(&bundle);
                     lost()
                 }
                 _ => {
-                    self.receive(&key);
+                    self.receive(&bundle);
                     Outcome::Confirmed
                 }
             };
@@ -202,14 +203,15 @@ impl Run {
         Ok(())
     }
 
-    fn receive(&mut self, key: &EntryKey) {
+    fn receive(&mut self, bundle: &Bundle) {
         self.tries += 1;
-        let mut name = format!("{}/{}", key.incident.0, key.phase.as_str());
+        let key = &bundle.key;
+        let mut name = key.to_string();
         if self.sabotage == Sabotage::KeyPerTry {
             name = format!("{name}/{}", self.tries);
         }
         let receiver = self.receivers.get_mut(key.channel.as_str()).expect("a known channel");
-        receiver.take(name, &key.incident, key.phase);
+        receiver.take(name, &bundle.incidents, key.phase);
     }
 
     fn check(&self) -> Result<(), String> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use wk_alert::node::{Alive, NodeKey, NodeRecord, Observation};
 use wk_alert::server::Probe;
-use wk_alert::{Batch, EntryKey, Fingerprint, Incident, IncidentId, Phase, Saved};
+use wk_alert::{
+    Batch, EntryKey, Fingerprint, Incident, IncidentId, Phase, Saved, Silence, SilenceId,
+};
 use wk_proto::ids::{SessionId, Zxid};
 
 /// splitmix64: all randomness of a history comes from its seed.
@@ -92,6 +94,7 @@ pub(crate) struct Store {
     incidents: BTreeMap<IncidentId, Incident>,
     entries: BTreeMap<EntryKey, wk_alert::Entry>,
     episodes: BTreeMap<Fingerprint, u64>,
+    silences: BTreeMap<SilenceId, Silence>,
     pub(crate) records: BTreeMap<NodeKey, NodeRecord>,
 }
 
@@ -100,6 +103,7 @@ impl Store {
     pub(crate) fn commit(&mut self, batch: &Batch, records: &BTreeMap<NodeKey, NodeRecord>) {
         apply(&mut self.incidents, &batch.incidents);
         apply(&mut self.entries, &batch.entries);
+        apply(&mut self.silences, &batch.silences);
         self.episodes.extend(batch.episodes.clone());
         self.records.clone_from(records);
     }
@@ -109,6 +113,7 @@ impl Store {
             incidents: self.incidents.values().cloned().collect(),
             entries: self.entries.values().cloned().collect(),
             episodes: self.episodes.clone(),
+            silences: self.silences.values().cloned().collect(),
         }
     }
 }
@@ -132,11 +137,11 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn take(&mut self, key: String, incident: &IncidentId, phase: Phase) {
+    pub(crate) fn take(&mut self, key: String, incidents: &[IncidentId], phase: Phase) {
         let count = self.seen.entry(key).or_insert(0);
         *count += 1;
         if *count == 1 {
-            self.first.push((incident.clone(), phase));
+            self.first.extend(incidents.iter().map(|id| (id.clone(), phase)));
         }
     }
 }

@@ -120,20 +120,22 @@ impl Mail {
 
     fn compose(&self, message: &Message) -> Result<lettre::Message, String> {
         let domain = self.from.email.domain();
-        let id = |phase: Phase| format!("<{}.{}@{domain}>", message.incident.id, phase.as_str());
+        let id = |name: &str, phase: Phase| format!("<{name}.{}@{domain}>", phase.as_str());
+        let ids: Vec<&str> = message.incidents.iter().map(|one| one.id.as_str()).collect();
         let to: Mailboxes = self.to.iter().cloned().collect();
         let mut builder = lettre::Message::builder()
             .from(self.from.clone())
             .mailbox(lettre::message::header::To::from(to))
             .subject(message.title())
-            .message_id(Some(id(message.phase)))
+            .message_id(Some(id(&message.name, message.phase)))
             .header(ContentType::TEXT_PLAIN)
-            .raw_header(header("X-Watchkeeper-Incident", &message.incident.id))
+            .raw_header(header("X-Watchkeeper-Incident", &ids.join(", ")))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("Content-Language", message.lang.tag()));
-        if message.phase == Phase::Resolved {
-            let firing = id(Phase::Firing);
-            builder = builder.in_reply_to(firing.clone()).references(firing);
+        let threads: Vec<String> =
+            message.threads.iter().map(|name| id(name, Phase::Firing)).collect();
+        if let Some(first) = threads.first() {
+            builder = builder.in_reply_to(first.clone()).references(threads.join(" "));
         }
         builder.body(message.plain()).map_err(|err| chain(&err))
     }
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn firing_and_resolved_form_a_thread() {
         let mut message = message(vec!["中文".into()]);
-        message.incident.summary = "节点 a 已宕机".into();
+        message.incidents[0].summary = "节点 a 已宕机".into();
         let firing = mail().compose(&message).expect("a mail").formatted();
         let firing = String::from_utf8(firing).expect("ASCII");
         assert!(firing.contains("Message-ID: <0123456789ab-1.firing@example.test>"), "{firing}");
@@ -219,16 +221,21 @@ mod tests {
         assert!(firing.contains("Auto-Submitted: auto-generated"));
         assert!(firing.is_ascii() && firing.contains("Subject: [FIRING] =?utf-8?b?"), "{firing}");
         message.phase = Phase::Resolved;
+        message.threads = vec![message.name.clone(), "group-1".into()];
         let resolved = mail().compose(&message).expect("a mail").formatted();
         let resolved = String::from_utf8(resolved).expect("ASCII");
-        assert!(resolved.contains("References: <0123456789ab-1.firing@example.test>"));
+        let both = "<0123456789ab-1.firing@example.test> <group-1.firing@example.test>";
+        assert!(
+            resolved.replace("\r\n", "").contains(&format!("References: {both}")),
+            "{resolved}"
+        );
         assert!(resolved.contains("In-Reply-To: <0123456789ab-1.firing@example.test>"));
     }
 
     #[test]
     fn a_line_break_in_a_name_makes_no_header() {
         let mut message = message(vec![]);
-        message.incident.summary = "x\r\nBcc: evil@example.test".into();
+        message.incidents[0].summary = "x\r\nBcc: evil@example.test".into();
         let text = String::from_utf8(mail().compose(&message).expect("a mail").formatted());
         let text = text.expect("ASCII");
         let (headers, _) = text.split_once("\r\n\r\n").expect("headers, then the body");

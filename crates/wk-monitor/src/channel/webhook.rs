@@ -1,4 +1,4 @@
-//! The generic webhook: the JSON that Alertmanager posts (version 4), one alert a message.
+//! The generic webhook: the JSON that Alertmanager posts (version 4), one alert an incident.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -7,6 +7,7 @@ use wk_alert::{Outcome, Phase};
 
 use crate::channel::http::{self, Answer};
 use crate::channel::{Message, Receipt, url::mask_url};
+use crate::incident::Incident;
 
 /// What Alertmanager writes where there is no end yet.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -56,54 +57,105 @@ fn judge(answer: &Answer) -> Outcome {
 }
 
 fn body(receiver: &str, message: &Message) -> Value {
-    let incident = &message.incident;
-    let mut labels = Map::new();
-    labels.insert("alertname".into(), json!(incident.rule));
-    labels.insert("severity".into(), json!(incident.severity.as_str()));
-    labels.insert("ensemble".into(), json!(incident.ensemble));
-    let optional =
-        [("instance", &incident.instance), ("group", &incident.group), ("node", &incident.node)];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            labels.insert(name.into(), json!(value));
-        }
-    }
-    let annotations = json!({
-        "summary": incident.summary,
-        "description": incident.evidence.join("\n"),
-        "incident_id": incident.id,
-        "incident_url": message.link,
-    });
-    // Alertmanager's fingerprint is 16 hex digits over the labels that name the alert.
-    let mut identity = labels.clone();
-    identity.remove("severity");
-    let hash = Sha256::digest(Value::Object(identity).to_string().as_bytes());
-    let fingerprint: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let ends_at = match message.phase {
-        Phase::Firing => NO_TIME.to_owned(),
-        Phase::Resolved => incident.resolved_at.unwrap_or(incident.last_seen).to_string(),
-    };
     let status = message.phase.as_str();
+    let alerts: Vec<Alert> = message.incidents.iter().map(|one| Alert::new(message, one)).collect();
+    let rules = common(alerts.iter().map(|alert| &alert.labels));
+    let group_labels: Map<String, Value> =
+        rules.iter().filter(|(name, _)| *name == "alertname").map(owned).collect();
+    let what = if alerts.len() == 1 { "incident" } else { "group" };
     json!({
         "version": "4",
-        "groupKey": format!("{{}}:{{incident=\"{}\"}}", incident.id),
+        "groupKey": format!("{{}}:{{{what}=\"{}\"}}", message.name),
         "truncatedAlerts": 0,
         "status": status,
         "receiver": receiver,
-        "groupLabels": {"alertname": incident.rule},
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
+        "groupLabels": group_labels,
+        "commonLabels": rules,
+        "commonAnnotations": common(alerts.iter().map(|alert| &alert.annotations)),
         "externalURL": message.home,
-        "alerts": [{
-            "status": status,
-            "labels": labels,
-            "annotations": annotations,
-            "startsAt": incident.first_seen.to_string(),
-            "endsAt": ends_at,
-            "generatorURL": message.link,
-            "fingerprint": fingerprint,
-        }],
+        "alerts": alerts.into_iter().map(|alert| alert.show(status)).collect::<Vec<Value>>(),
     })
+}
+
+fn owned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
+}
+
+/// What all have in common.
+fn common<'m>(mut all: impl Iterator<Item = &'m Map<String, Value>>) -> Map<String, Value> {
+    let Some(first) = all.next() else { return Map::new() };
+    all.fold(first.clone(), |common, next| {
+        let same = |(name, value): &(&String, &Value)| next.get(*name) == Some(*value);
+        common.iter().filter(same).map(owned).collect()
+    })
+}
+
+/// One element of `alerts`.
+struct Alert {
+    labels: Map<String, Value>,
+    annotations: Map<String, Value>,
+    starts_at: String,
+    ends_at: String,
+    link: String,
+}
+
+impl Alert {
+    fn new(message: &Message, incident: &Incident) -> Self {
+        let mut labels = Map::new();
+        for (name, value) in &incident.labels {
+            labels.insert(name.clone(), json!(value));
+        }
+        let own = [
+            ("alertname", Some(incident.rule.as_str())),
+            ("severity", Some(incident.severity.as_str())),
+            ("ensemble", Some(incident.ensemble.as_str())),
+            ("instance", incident.instance.as_deref()),
+            ("group", incident.group.as_deref()),
+            ("node", incident.node.as_deref()),
+        ];
+        for (name, value) in own {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                labels.insert(name.into(), json!(value));
+            }
+        }
+        let link = message.link(incident);
+        let (evidence, value) = (incident.evidence.join("\n"), incident.value);
+        let said = [
+            ("summary", Some(incident.summary.clone())),
+            ("description", Some(evidence)),
+            ("incident_id", Some(incident.id.clone())),
+            ("incident_url", Some(link.clone())),
+            ("locate", incident.locate.clone()),
+            ("action", incident.action.clone()),
+            ("runbook_url", incident.runbook.clone()),
+            ("value", value.map(|value| value.to_string())),
+        ];
+        let said =
+            said.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text?))));
+        let ends_at = match message.phase {
+            Phase::Firing => NO_TIME.to_owned(),
+            Phase::Resolved => incident.resolved_at.unwrap_or(incident.last_seen).to_string(),
+        };
+        let starts_at = incident.first_seen.to_string();
+        Self { labels, annotations: said.collect(), starts_at, ends_at, link }
+    }
+
+    fn show(self, status: &str) -> Value {
+        // Alertmanager's fingerprint is 16 hex digits over the labels that name the alert.
+        let mut identity = self.labels.clone();
+        identity.remove("severity");
+        let hash = Sha256::digest(Value::Object(identity).to_string().as_bytes());
+        let fingerprint: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "status": status,
+            "labels": self.labels,
+            "annotations": self.annotations,
+            "startsAt": self.starts_at,
+            "endsAt": self.ends_at,
+            "generatorURL": self.link,
+            "fingerprint": fingerprint,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +173,7 @@ mod tests {
         assert_eq!(firing["alerts"][0]["labels"]["alertname"], "NodeDown");
         assert_eq!(firing["alerts"][0]["endsAt"], NO_TIME);
         message.phase = Phase::Resolved;
-        message.incident.resolved_at = Some(crate::Timestamp(1000));
+        message.incidents[0].resolved_at = Some(crate::Timestamp(1000));
         let resolved = body("ops", &message);
         assert_eq!(resolved["status"], "resolved");
         assert_eq!(resolved["alerts"][0]["endsAt"], "1970-01-01T00:00:01.000Z");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wk_alert::{IncidentId, LedgerError, Outcome};
 
 use super::{Engine, TRY_LIMIT, now};
-use crate::channel::Message;
+use crate::channel::{Message, TEST_RULE};
 use crate::handle::{ActionError, Command, Reply};
 use crate::incident::{Incident, IncidentDetail, IncidentState, Severity, TimelineEntry};
 use crate::publish::Watched;
@@ -46,6 +46,7 @@ impl Engine {
             Err(LedgerError::StillFiring) => {
                 ActionError::Conflict(lang.word(Word::StillFiring).into())
             }
+            Err(err) => ActionError::Conflict(err.to_string()),
         };
         let _ = reply.send(Err(refusal));
     }
@@ -132,7 +133,7 @@ impl Engine {
         let summary = lang.sentence(Word::TestSummary, &[channel.to_owned()]);
         let incident = Incident {
             id: format!("test-{:x}", at.0),
-            rule: "NotifyTest".into(),
+            rule: TEST_RULE.into(),
             severity: Severity::Info,
             state: IncidentState::Firing,
             ensemble: self.ensembles.first().map_or("test", Watched::name).to_owned(),
@@ -145,7 +146,13 @@ impl Engine {
             last_seen: at,
             ..Incident::default()
         };
-        let home = self.config.page_url.clone();
-        Message { incident, phase: wk_alert::Phase::Firing, link: home.clone(), home, lang }
+        Message {
+            name: incident.id.clone(),
+            incidents: vec![incident],
+            threads: Vec::new(),
+            phase: wk_alert::Phase::Firing,
+            home: self.config.page_url.clone(),
+            lang,
+        }
     }
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use wk_alert::node::{Alive, NodeKey, NodeRecord, NodeState};
 use wk_alert::{
     AuditLine, Detail, Entry, EntryKey, EntryState, Fact, FactKind, Figure, Fingerprint, Incident,
-    IncidentId, IncidentState, Phase, Severity, Subject,
+    IncidentId, IncidentState, Phase, Scope, Severity, Silence, SilenceId, Subject, Suppressed,
+    Veil,
 };
-use wk_promql::Labels;
+use wk_promql::{Labels, MatchOp, Matcher};
 use wk_proto::ids::{SessionId, Wall, Zxid};
 
 /// A fact: its word, then its arguments.
@@ -54,6 +55,11 @@ pub(super) struct IncidentRow {
     /// The bits of the value: JSON knows no NaN.
     #[serde(default)]
     value_bits: Option<u64>,
+    #[serde(default)]
+    acknowledged_until: Option<i64>,
+    /// Who speaks for it, and `hidden` or `unknown`.
+    #[serde(default)]
+    suppressed: Option<(String, String)>,
 }
 
 /// Names and values.
@@ -75,6 +81,14 @@ impl From<&Incident> for IncidentRow {
             identity: pairs(&subject.labels),
             labels: pairs(&detail.labels),
             annotations: detail.annotations.clone(),
+            acknowledged_until: incident.acknowledged_until.map(|at| at.0),
+            suppressed: incident.suppressed.as_ref().map(|suppressed| {
+                let veil = match suppressed.veil {
+                    Veil::Hidden => "hidden",
+                    Veil::Unknown => "unknown",
+                };
+                (suppressed.by.clone(), veil.to_owned())
+            }),
             value_bits: detail.value.map(|value| value.0.to_bits()),
             rule: subject.rule,
             ensemble: subject.ensemble,
@@ -143,8 +157,95 @@ impl IncidentRow {
             reopened_at: self.reopened_at.map(Wall),
             flaps: self.flaps,
             acknowledged_by: self.acknowledged_by,
+            acknowledged_until: self.acknowledged_until.map(Wall),
+            suppressed: match self.suppressed {
+                None => None,
+                Some((by, veil)) => Some(Suppressed { by, veil: read_veil(&veil)? }),
+            },
         };
         Some(incident).filter(|incident| incident.id.0 == key)
+    }
+}
+
+fn read_veil(word: &str) -> Option<Veil> {
+    match word {
+        "hidden" => Some(Veil::Hidden),
+        "unknown" => Some(Veil::Unknown),
+        _ => None,
+    }
+}
+
+/// A silence or a maintenance window.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SilenceRow {
+    id: String,
+    /// Name, operator, value; none for maintenance.
+    matchers: Option<Vec<(String, String, String)>>,
+    ensemble: Option<String>,
+    server: Option<String>,
+    by: String,
+    reason: String,
+    starts_at: i64,
+    ends_at: i64,
+    ended_by: Option<String>,
+}
+
+impl From<&Silence> for SilenceRow {
+    fn from(silence: &Silence) -> Self {
+        let (matchers, ensemble, server) = match &silence.scope {
+            Scope::Matching(matchers) => {
+                let row = |matcher: &Matcher| {
+                    let (name, value) = (matcher.name().to_owned(), matcher.value().to_owned());
+                    (name, matcher.op().to_string(), value)
+                };
+                (Some(matchers.iter().map(row).collect()), None, None)
+            }
+            Scope::Maintenance { ensemble, server } => {
+                (None, Some(ensemble.clone()), server.clone())
+            }
+        };
+        Self {
+            id: silence.id.0.clone(),
+            matchers,
+            ensemble,
+            server,
+            by: silence.by.clone(),
+            reason: silence.reason.clone(),
+            starts_at: silence.starts_at.0,
+            ends_at: silence.ends_at.0,
+            ended_by: silence.ended_by.clone(),
+        }
+    }
+}
+
+impl SilenceRow {
+    pub(super) fn restore(self) -> Option<Silence> {
+        let matcher = |(name, op, value): (String, String, String)| {
+            let op = match op.as_str() {
+                "=" => MatchOp::Equal,
+                "!=" => MatchOp::NotEqual,
+                "=~" => MatchOp::Matches,
+                "!~" => MatchOp::NotMatches,
+                _ => return None,
+            };
+            Matcher::new(&name, op, &value).ok()
+        };
+        let scope = match (self.matchers, self.ensemble) {
+            (Some(rows), None) => {
+                Scope::Matching(rows.into_iter().map(matcher).collect::<Option<_>>()?)
+            }
+            (None, Some(ensemble)) => Scope::Maintenance { ensemble, server: self.server },
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        Some(Silence {
+            id: SilenceId(self.id),
+            scope,
+            by: self.by,
+            reason: self.reason,
+            starts_at: Wall(self.starts_at),
+            ends_at: Wall(self.ends_at),
+            ended_by: self.ended_by,
+        })
     }
 }
 
@@ -161,6 +262,9 @@ pub(super) struct EntryRow {
     last_attempt_at: Option<i64>,
     done_at: Option<i64>,
     last_error: Option<String>,
+    /// From schema 2 on: the message it goes in.
+    #[serde(default)]
+    bundle: Option<String>,
 }
 
 impl From<&Entry> for EntryRow {
@@ -177,6 +281,7 @@ impl From<&Entry> for EntryRow {
             last_attempt_at: entry.last_attempt_at.map(|at| at.0),
             done_at: entry.done_at.map(|at| at.0),
             last_error: entry.last_error.clone(),
+            bundle: entry.bundle.clone(),
         }
     }
 }
@@ -206,6 +311,7 @@ impl EntryRow {
             last_attempt_at: self.last_attempt_at.map(Wall),
             done_at: self.done_at.map(Wall),
             last_error: self.last_error,
+            bundle: self.bundle,
         })
     }
 }
@@ -223,7 +329,7 @@ impl From<&AuditLine> for AuditRow {
         Self {
             at: line.at.0,
             actor: line.actor.clone(),
-            incident: line.incident.0.clone(),
+            incident: line.about.clone(),
             fact: fact_row(&line.fact),
         }
     }
@@ -231,8 +337,8 @@ impl From<&AuditLine> for AuditRow {
 
 impl AuditRow {
     pub(super) fn restore(self) -> Option<AuditLine> {
-        let incident = IncidentId(self.incident);
-        Some(AuditLine { at: Wall(self.at), actor: self.actor, incident, fact: fact(self.fact)? })
+        let about = self.incident;
+        Some(AuditLine { at: Wall(self.at), actor: self.actor, about, fact: fact(self.fact)? })
     }
 }
 

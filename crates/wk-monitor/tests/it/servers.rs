@@ -83,7 +83,7 @@ async fn a_tried_channel_shows_request_answer_and_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_is_held_to_what_the_robot_bears() {
+async fn a_burst_goes_in_few_messages_that_name_every_incident() {
     let site = Site::new();
     let robot = DingTalk::start("TOKEN", "SECx").unwrap();
     let client = site.client(Duration::from_secs(5));
@@ -97,11 +97,18 @@ async fn a_burst_is_held_to_what_the_robot_bears() {
     }
     let monitor = site.monitor(&[robot.url()]).await;
     let handle = monitor.handle();
-    until(&handle, "25 incidents", |_, found| (found.len() == 25).then_some(())).await;
-    until_holds("the first twenty", || robot.taken().len() == 20).await;
-    let channel = handle.fleet().channels[0].clone();
+    let confirmed = |fleet: &wk_monitor::Fleet| fleet.channels[0].confirmed;
+    until(&handle, "25 incidents told", |fleet, found| {
+        (found.len() == 25 && confirmed(fleet) == 25).then(|| found.to_vec())
+    })
+    .await;
+    let texts = robot.texts();
+    assert!(texts.len() <= 3, "found together, told together: {texts:?}");
+    for incident in handle.incidents(&wk_monitor::IncidentFilter::default()) {
+        let named = texts.iter().filter(|text| text.contains(&incident.id)).count();
+        assert_eq!(named, 1, "{} in {texts:?}", incident.id);
+    }
     assert_eq!(robot.refused(), Vec::<i64>::new(), "never too fast");
-    assert!(channel.pending >= 5, "the others wait: {channel:?}");
     monitor.stop().await;
 }
 
