@@ -149,6 +149,16 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        match self {
+            Self::Pending { subject, .. }
+            | Self::Firing { subject, .. }
+            | Self::Gone { subject, .. }
+            | Self::Unseen { subject, .. } => subject,
+        }
+    }
+
     /// A detector's own finding: a fault of which no rule says more.
     pub fn firing(subject: Subject, severity: Severity, facts: Vec<Fact>) -> Self {
         Self::Firing { subject, severity, facts, detail: Detail::default() }

@@ -68,6 +68,11 @@ impl Health {
         first
     }
 
+    /// What was seen until now says nothing: a clock was set, or the like.
+    pub fn doubt(&mut self, now: Mono) {
+        self.resumed = self.resumed.max(Some(now));
+    }
+
     /// Whether something that began at `begun` was seen by a monitor awake since.
     pub fn trusts(&self, begun: Mono) -> bool {
         self.resumed.is_none_or(|resumed| begun >= resumed)

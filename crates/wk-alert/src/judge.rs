@@ -116,7 +116,7 @@ impl Judge {
         let blindness = sight.blindness(now.mono, &self.policy.sight);
         self.say_view(blindness, sight, out);
         let mut claimed = BTreeSet::new();
-        for mut claim in claims {
+        for mut claim in claims.into_iter().filter(|claim| sight.watches(&claim.subject)) {
             claimed.insert(claim.subject.clone());
             let known = sight.ensembles.contains_key(&claim.subject.ensemble);
             let doubted = known && blindness != Blindness::Sees
@@ -127,6 +127,12 @@ impl Judge {
             }
             if claim.subject.rule == UNREACHABLE && is_alone(sight, &claim.subject.ensemble) {
                 claim.severity = Severity::Critical;
+            }
+            let adopted = self.standings.get(&claim.subject);
+            let adopted = adopted.is_some_and(|standing| standing.told == Told::Adopted);
+            if adopted && !sight.shows(now.mono, &self.policy.sight, &claim.subject, true) {
+                // A restored alert, before anybody has looked again: it was told already.
+                continue;
             }
             let seen = facts(&claim.subject);
             self.say(now, claim, seen, out);
@@ -175,10 +181,8 @@ impl Judge {
         let Claim { subject, severity, detail, fires } = claim;
         let told = if fires { Told::Firing } else { Told::Pending };
         if let Some(old) = self.standings.get(&subject) {
-            // Once it fired it is there until it is gone, whatever its rule begins to count anew;
-            // and a restored alert says nothing before its expression was asked again.
-            let restored = old.told == Told::Adopted && detail.annotations.is_empty();
-            if restored || (!fires && old.told != Told::Pending) {
+            // Once it fired it is there until it is gone, whatever its rule begins to count anew.
+            if !fires && old.told != Told::Pending {
                 return;
             }
             let alike = old.told == told && old.severity == severity && old.facts == facts;

@@ -94,6 +94,8 @@ pub struct ServerDetector {
     /// Good probes in a row, counted up to the threshold.
     good: u32,
     last_served: Option<Now>,
+    /// What the last probe said.
+    last: Option<Fact>,
 }
 
 impl ServerDetector {
@@ -111,6 +113,7 @@ impl ServerDetector {
             alike_since: now.mono,
             good: 0,
             last_served: None,
+            last: None,
         }
     }
 
@@ -129,6 +132,15 @@ impl ServerDetector {
         self.state
     }
 
+    /// What is known of it: the last probe's word, and when it last served if it does not now.
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts: Vec<Fact> = self.last.iter().cloned().collect();
+        if let Some(served) = self.last_served.filter(|_| self.bad > 0) {
+            facts.push(Fact::new(FactKind::LastServed, [served.wall.0.to_string()]));
+        }
+        facts
+    }
+
     /// Since when it stands.
     pub fn since(&self) -> Now {
         self.since
@@ -145,6 +157,7 @@ impl ServerDetector {
 
     /// Takes one probe's answer; says in `out` what changed.
     pub fn step(&mut self, now: Now, probe: &Probe, out: &mut Vec<Finding>) {
+        self.last = Some(self.word(probe));
         if let Probe::Serving { mode } = probe {
             self.good = (self.good + 1).min(self.policy.good_probes);
             self.bad = 0;
@@ -180,6 +193,15 @@ impl ServerDetector {
         if self.bad >= self.policy.bad_probes && lasting {
             self.condemn(now, probe, out);
         }
+    }
+
+    fn word(&self, probe: &Probe) -> Fact {
+        let (kind, said) = match probe {
+            Probe::Serving { mode } => (FactKind::Serves, mode),
+            Probe::NotServing { answer } => (FactKind::NotServing, answer),
+            Probe::NoAnswer { reason } => (FactKind::ProbeFailed, reason),
+        };
+        Fact::new(kind, [self.instance.clone(), said.clone()])
     }
 
     fn condemn(&mut self, now: Now, probe: &Probe, out: &mut Vec<Finding>) {

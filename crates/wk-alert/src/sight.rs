@@ -77,6 +77,15 @@ impl EnsembleSight {
     pub fn is_clear(&self) -> bool {
         self.clear
     }
+
+    /// Exactly these servers are watched from now on.
+    pub fn keep<'i>(&mut self, instances: impl Iterator<Item = &'i str>) {
+        let mut known = std::mem::take(&mut self.servers);
+        for instance in instances {
+            let server = known.remove(instance).unwrap_or_default();
+            self.servers.insert(instance.to_owned(), server);
+        }
+    }
 }
 
 /// Bounds of trust in what was seen.
@@ -149,6 +158,15 @@ impl Sight {
             for server in self.ensembles.values_mut().flat_map(|e| e.servers.values_mut()) {
                 server.silent_since = Some(at);
             }
+        }
+    }
+
+    /// Whether a subject is watched: not a server that has left its ensemble.
+    pub fn watches(&self, subject: &Subject) -> bool {
+        let servers = self.ensembles.get(&subject.ensemble).map(|ensemble| &ensemble.servers);
+        match (servers, &subject.instance) {
+            (Some(servers), Some(instance)) => servers.contains_key(instance),
+            _ => true,
         }
     }
 

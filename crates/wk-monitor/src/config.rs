@@ -79,8 +79,6 @@ pub struct EnsembleConfig {
     pub access: Access,
     /// Whether no canary writes to it.
     pub canary_off: bool,
-    /// Thresholds of rules for this ensemble alone, by rule.
-    pub thresholds: BTreeMap<String, f64>,
 }
 
 impl EnsembleConfig {
@@ -114,6 +112,6 @@ pub struct OnDown {
 pub struct RulesConfig {
     /// Rule files in Prometheus' format, read again when they change.
     pub files: Vec<PathBuf>,
-    /// Thresholds of rules, by rule.
-    pub thresholds: BTreeMap<String, f64>,
+    /// What differs from the numbers of the shipped rules, for all ensembles or for one.
+    pub thresholds: wk_rules::Thresholds,
 }

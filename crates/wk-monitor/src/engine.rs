@@ -21,19 +21,25 @@ use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
 use crate::handle::{ActionError, Change, Command, Reply, View};
 use crate::incident::Incident;
+use crate::judgement::Judgement;
 use crate::member::{Member, Membership};
 use crate::monitor::SessionEnd;
+use crate::own::NodeSeries;
 use crate::probe::Report;
 use crate::publish::Watched;
+use crate::pulse::Heart;
 use crate::registry::News;
+use crate::rule_files::Texts;
 use crate::store::{Kept, NodeChanges, Nodes, Store};
 use crate::task::{Prober, Task};
 use crate::time::Timestamp;
 use crate::{convert, publish};
 use cure::Curing;
+use judging::RuleFiles;
 
 mod command;
 mod cure;
+mod judging;
 mod source;
 
 /// The owner looks at the time at least this often.
@@ -64,6 +70,8 @@ pub(crate) enum Event {
     Registry { ensemble: usize, news: News },
     /// A session ended.
     SessionEnded { ensemble: usize, end: SessionEnd },
+    /// The rule files say something else, or the same anew.
+    RuleFiles(Texts),
     /// The action of a node ended.
     Acted { incident: IncidentId, done: Done },
     /// A notification was sent, or not.
@@ -76,6 +84,8 @@ pub(crate) struct Start {
     pub(crate) saved: Saved,
     /// What parts of the monitor kept for themselves.
     pub(crate) kept: Kept,
+    /// What the rule files say.
+    pub(crate) rules: Texts,
     pub(crate) prober: Prober,
     /// Becomes true when the monitor is to stop.
     pub(crate) stop: watch::Receiver<bool>,
@@ -102,6 +112,9 @@ pub(crate) struct Engine {
     /// What they had kept at the start.
     kept: Kept,
     prober: Prober,
+    judgement: Judgement,
+    heart: Heart,
+    rule_files: RuleFiles,
     curing: Curing,
     /// Becomes true when the monitor is to stop.
     stop: watch::Receiver<bool>,
@@ -135,6 +148,7 @@ impl Engine {
         let channels = config.channels.iter().map(Channel::policy).collect();
         let policy = Policy { hold: config.hold, channels, seed, ..Policy::default() };
         let ledger = Ledger::restore(policy, start.saved, now(origin));
+        let judgement = Judgement::begin(&config, &start.rules, &start.kept, now(origin));
         let curing = Curing::restore(&start.kept, now(origin));
         let lang = config.lang;
         let word = |core| Arc::new(convert::incident(core, lang));
@@ -157,6 +171,9 @@ impl Engine {
             stop: start.stop,
             kept: start.kept,
             prober: start.prober,
+            judgement,
+            heart: Heart::start(origin),
+            rule_files: None,
             canaries: start.canaries,
             waiting: Vec::new(),
             worded,
@@ -182,7 +199,10 @@ impl Engine {
         let nodes = node::Nodes::new(&config.name, policy, records, now(self.origin));
         self.cure_policies(&config.name);
         let membership = Membership::begin(&config.name, &config.servers, &self.kept);
+        let node_series = NodeSeries::new(&config.name, config.site.as_deref());
         self.ensembles.push(Watched {
+            unsampled: BTreeSet::new(),
+            node_series,
             config,
             membership,
             servers: Vec::new(),
@@ -196,8 +216,10 @@ impl Engine {
     }
 
     /// All ensembles are there: what is open about anything else is over.
-    pub(crate) fn ready(&mut self) {
+    pub(crate) fn ready(&mut self, rules: Texts) {
         self.retire();
+        self.judgement.adopt(now(self.origin), &self.ledger);
+        self.follow_rules(rules);
         let open: Vec<_> = self.ledger.incidents().values().filter(|i| i.is_open()).collect();
         let open: Vec<_> = open.into_iter().cloned().collect();
         for incident in &open {
@@ -267,7 +289,7 @@ impl Engine {
         let nodes = self.ensembles.iter().map(|ensemble| ensemble.nodes.next_timeout());
         let next = nodes.min().unwrap_or(Mono::NEVER).min(self.ledger.next_timeout(now));
         let next = next.min(self.curing.next_timeout());
-        let mut wait = next.since(now.mono).min(TICK);
+        let mut wait = next.since(now.mono).min(TICK).min(self.judgement.wait(now.wall.0));
         if self.store_failed {
             wait = TICK;
         }
@@ -285,7 +307,11 @@ impl Engine {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
-            Event::Samples { ensemble, samples } => self.measured(ensemble, samples),
+            Event::Samples { samples, .. } => self.judgement.append(&samples),
+            Event::RuleFiles(texts) => {
+                self.judgement.reload(&self.config, &texts);
+                self.judgement.hurry();
+            }
             Event::Note { ensemble, about, note } => {
                 let notes = &mut self.ensembles[ensemble].notes;
                 match note {
@@ -331,9 +357,17 @@ impl Engine {
         watched.nodes.step(now, input, &mut out);
         for key in out.changed {
             let record = watched.nodes.records().get(&key).cloned();
+            watched.unsampled.insert(key.clone());
             self.node_changes.push((watched.config.name.clone(), key, record));
         }
-        self.find(now, out.findings);
+        self.notice(now, out.findings);
+    }
+
+    /// Takes a detector's findings; where a rule judges the same, they are only evidence.
+    fn notice(&mut self, now: Now, findings: Vec<Finding>) {
+        let judged = |finding: &Finding| self.judgement.names.contains(&finding.subject().rule);
+        let own = findings.into_iter().filter(|finding| !judged(finding)).collect();
+        self.find(now, own);
     }
 
     fn find(&mut self, now: Now, findings: Vec<Finding>) {
@@ -350,6 +384,7 @@ impl Engine {
                 self.judge(now, ensemble, node::Input::Tick);
             }
         }
+        self.weigh(now, self.heart.read());
         self.ledger.tick(now);
         self.cure_tick(now);
         if !self.stopping {

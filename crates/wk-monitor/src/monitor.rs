@@ -18,6 +18,7 @@ use crate::config::{Config, EnsembleConfig};
 use crate::engine::{Engine, Event, Start};
 use crate::handle::{Command, MonitorHandle};
 use crate::registry::Registry;
+use crate::rule_files;
 use crate::store::{Store, StoreError};
 use crate::task::{Prober, Task, forward, supervise};
 
@@ -89,12 +90,14 @@ impl Monitor {
         let folder = |source| StartError::Folder { path: config.data.clone(), source };
         std::fs::create_dir_all(&config.data).map_err(folder)?;
         let path = config.data.join("monitor.redb");
+        let paths = config.rules.files.clone();
         let opened = tokio::task::spawn_blocking(move || {
+            let rules = rule_files::read(&paths);
             let store = Store::open(&path)?;
             let (saved, nodes, kept) = (store.load()?, store.load_nodes()?, store.load_kept()?);
-            Ok::<_, StoreError>((store, saved, nodes, kept))
+            Ok::<_, StoreError>((store, saved, nodes, kept, rules))
         });
-        let (store, saved, mut nodes, kept) =
+        let (store, saved, mut nodes, kept, rules) =
             opened.await.expect("opening a store does not panic")?;
 
         let (events, events_in) = mpsc::channel(EVENTS_MAX);
@@ -106,8 +109,15 @@ impl Monitor {
         let prober = Prober::new(&config, events.clone());
         let stop_seen = stopped.clone();
         let canaries = Canaries::new(&config.data, events.clone());
-        let start =
-            Start { saved, kept, prober, stop: stop_seen, canaries, events: events.clone() };
+        let start = Start {
+            saved,
+            kept,
+            rules: rules.clone(),
+            prober,
+            stop: stop_seen,
+            canaries,
+            events: events.clone(),
+        };
         let mut engine = Engine::new(config, Arc::new(store), start, view, changes);
         for (index, port) in ports.into_iter().enumerate() {
             let records = nodes.remove(&port.config.name).unwrap_or_default();
@@ -121,7 +131,7 @@ impl Monitor {
             }
             engine.watch(port.config, port.client, records, tells_ends, registry);
         }
-        engine.ready();
+        engine.ready(rules);
         let owner = tokio::spawn(engine.run(events_in, commands_in, stopped));
         Ok(Self { handle, owner, stop })
     }

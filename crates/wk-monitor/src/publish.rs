@@ -1,6 +1,6 @@
 //! Draws the picture that pages and the API show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wk_alert::node::{NodeKey, NodeRecord, Nodes};
@@ -12,6 +12,7 @@ use crate::canary::Perch;
 use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
 use crate::member::Membership;
+use crate::own::NodeSeries;
 use crate::probe::{Report, Srvr};
 use crate::samples::ServerSeries;
 use crate::task::{Probing, Task};
@@ -31,6 +32,9 @@ pub(crate) struct Watched {
     /// What keeps parts of the monitor from their work, by part.
     pub(crate) notes: BTreeMap<String, String>,
     pub(crate) nodes: Nodes,
+    /// Nodes whose record changed since their series were last sampled.
+    pub(crate) unsampled: BTreeSet<NodeKey>,
+    pub(crate) node_series: NodeSeries,
     pub(crate) old_watches: bool,
     /// Follows its registry as long as this is kept.
     pub(crate) _registry: Task,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use wk_alert::{CureMode, CurePolicy};
+use wk_rules::{ThresholdError, Thresholds};
 
 use super::access::{RawTls, access};
 use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
@@ -74,6 +75,9 @@ pub struct FileConfig {
 /// No action and no wait for its effect is longer.
 const DAY: Duration = Duration::from_hours(24);
 
+/// Settings of rules, as written.
+type Tuned = BTreeMap<String, BTreeMap<String, toml::Value>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
@@ -123,7 +127,7 @@ struct RawEnsemble {
     auth: Vec<String>,
     tls: Option<RawTls>,
     #[serde(default)]
-    thresholds: BTreeMap<String, f64>,
+    thresholds: Tuned,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +153,7 @@ struct RawRules {
     #[serde(default)]
     files: Vec<PathBuf>,
     #[serde(default)]
-    thresholds: BTreeMap<String, f64>,
+    thresholds: Tuned,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +205,8 @@ impl FileConfig {
             }
         }
         let home = path.parent().unwrap_or(Path::new(""));
+        let tuned = raw.ensemble.iter().map(|(name, raw)| (name.clone(), raw.thresholds.clone()));
+        let tuned: Vec<_> = tuned.collect();
         let ensembles = raw.ensemble.into_iter();
         let ensembles =
             ensembles.map(|(name, raw)| Ok((name.clone(), ensemble(name, raw, home, env)?)));
@@ -221,7 +227,7 @@ impl FileConfig {
             insecure: raw.web.insecure,
             ensembles: ensembles.collect::<Result<_, _>>()?,
             groups: groups.collect::<Result<_, _>>()?,
-            rules: rules(raw.rules, path)?,
+            rules: rules(raw.rules, &tuned, path)?,
             channels,
         })
     }
@@ -274,7 +280,6 @@ fn ensemble(
     if let Some(node) = raw.expected.iter().find(|node| !is_node(node)) {
         return Err(Refusal::new(key("expected"), node, &"must be ID or GROUP/ID"));
     }
-    are_numbers(&key("thresholds"), &raw.thresholds)?;
     Ok(EnsembleConfig {
         access: access(&name, raw.tls, &raw.auth, home, env)?,
         servers: raw.servers,
@@ -284,7 +289,6 @@ fn ensemble(
         presets: raw.presets,
         expected: raw.expected,
         canary_off: raw.canary == Some(false),
-        thresholds: raw.thresholds,
         name,
     })
 }
@@ -350,21 +354,29 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Files are found from where the configuration is.
-fn rules(raw: RawRules, path: &Path) -> Result<RulesConfig, Refusal> {
-    are_numbers("rules.thresholds", &raw.thresholds)?;
+fn rules(raw: RawRules, own: &[(String, Tuned)], path: &Path) -> Result<RulesConfig, Refusal> {
     let home = path.parent().unwrap_or(Path::new(""));
     let files = raw.files.into_iter().map(|file| home.join(file)).collect();
-    Ok(RulesConfig { files, thresholds: raw.thresholds })
+    let mut thresholds = Thresholds::default();
+    tune(&mut thresholds, None, &raw.thresholds)?;
+    for (ensemble, tuned) in own {
+        tune(&mut thresholds, Some(ensemble), tuned)?;
+    }
+    Ok(RulesConfig { files, thresholds })
 }
 
-fn are_numbers(key: &str, thresholds: &BTreeMap<String, f64>) -> Result<(), Refusal> {
-    match thresholds.iter().find(|(_, value)| !value.is_finite()) {
-        Some((rule, value)) => {
-            let key = format!("{key}.{rule}");
-            Err(Refusal::new(key, &value.to_string(), &"must be a finite number"))
+/// Settings of shipped rules: `RULE = { NUMBER = 5000, for = "1m", enabled = false }`.
+fn tune(thresholds: &mut Thresholds, ensemble: Option<&str>, tuned: &Tuned) -> Result<(), Refusal> {
+    let table = ensemble.map_or_else(|| "rules".to_owned(), |name| format!("ensemble.{name}"));
+    for (rule, settings) in tuned {
+        for (key, value) in settings {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let full = format!("{table}.thresholds.{rule}.{key}");
+            let refuse = |err: ThresholdError| Refusal::new(full, &text, &err);
+            thresholds.set(ensemble, rule, key, &text).map_err(refuse)?;
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 /// Names become labels and stand in addresses of pages and in messages.
@@ -445,14 +457,14 @@ mod tests {
             agents = ["zk1:7182"]
             presets = ["kafka"]
             expected = ["web/one", "two"]
-            thresholds = { ZkFollowerLag = 500 }
+            thresholds = { ZkFollowerLag = { txns = 500, for = "2m" } }
             [ensemble.dev]
             servers = ["dev:2181"]
             [group.web]
             minimum = 2
             [rules]
             files = ["own.yml", "/etc/rules.yml"]
-            thresholds = { ZkFsyncSlow = 80.5 }
+            thresholds = { ZkFsyncSlow = { millis = 80.5 }, ZkQuorumShape = { enabled = false } }
             [channel.ops]
             url = "dingtalk://T?secret=S"
             "#,
@@ -469,7 +481,6 @@ mod tests {
             agents: list(&["zk1:7182"]),
             presets: list(&["kafka"]),
             expected: list(&["web/one", "two"]),
-            thresholds: BTreeMap::from([("ZkFollowerLag".to_owned(), 500.0)]),
             ..EnsembleConfig::new("prod", list(&["zk1:2181", "zk2:2181"]))
         };
         assert_eq!(*prod, expected);
@@ -478,7 +489,16 @@ mod tests {
         assert_eq!(file.groups["web"].minimum, Some(2));
         let files: Vec<_> = file.rules.files.iter().map(|file| file.to_string_lossy()).collect();
         assert_eq!(files, ["/etc/w/own.yml", "/etc/rules.yml"]);
-        assert_eq!(file.rules.thresholds["ZkFsyncSlow"].to_string(), "80.5");
+        let mut thresholds = Thresholds::default();
+        for (ensemble, rule, key, value) in [
+            (None, "ZkFsyncSlow", "millis", "80.5"),
+            (None, "ZkQuorumShape", "enabled", "false"),
+            (Some("prod"), "ZkFollowerLag", "txns", "500"),
+            (Some("prod"), "ZkFollowerLag", "for", "2m"),
+        ] {
+            thresholds.set(ensemble, rule, key, value).expect("known");
+        }
+        assert_eq!(file.rules.thresholds, thresholds);
         assert_eq!(file.channels[0].name(), "ops");
     }
 
@@ -500,10 +520,13 @@ mod tests {
             ("[ensemble.e]\nservers = [\"a:1\"]\npresets = [\"x\"]", "ensemble.e.presets = \"x\""),
             ("[ensemble.e]\nservers = [\"a:1\"]\nexpected = [\"a//b\"]", "ensemble.e.expected"),
             (
-                "[ensemble.e]\nservers = [\"a:1\"]\nthresholds = { A = nan }",
-                "e.thresholds.A = \"NaN\"",
+                "[ensemble.e]\nservers = [\"a:1\"]\nthresholds = { ZkFsyncSlow = { millis = nan } }",
+                "ensemble.e.thresholds.ZkFsyncSlow.millis = \"nan\"",
             ),
-            ("[rules]\nthresholds = { A = inf }", "rules.thresholds.A = \"inf\""),
+            (
+                "[rules]\nthresholds = { NoRule = { a = 1 } }",
+                "rules.thresholds.NoRule.a = \"1\": NoRule: no shipped rule",
+            ),
             ("[group.g]\nminimum = 0", "group.g.minimum = \"0\": must be at least 1"),
         ] {
             let bad = error(text);

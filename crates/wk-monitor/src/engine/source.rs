@@ -3,8 +3,9 @@
 use wk_alert::server::{ServerDetector, ServerPolicy, ServerState};
 use wk_alert::{Now, Severity, Subject, node};
 use wk_promql::Sample;
+use wk_proto::ids::Mono;
 
-use super::{Engine, now};
+use super::{Engine, judging, now};
 use crate::canary;
 use crate::probe::Report;
 use crate::publish::WatchedServer;
@@ -46,7 +47,11 @@ impl Engine {
         }
         let ended: Vec<Sample> =
             known.iter_mut().flat_map(|gone| gone.series.retire(now.wall.0)).collect();
-        self.measured(ensemble, ended);
+        let sight = self.judgement.sight.ensembles.entry(watched.config.name.clone());
+        let members = members_of(&watched.servers);
+        sight.or_default().keep(members);
+        self.judgement.append(&ended);
+        self.judgement.hurry();
     }
 
     /// What is open about anything that is not watched is over.
@@ -54,35 +59,51 @@ impl Engine {
         let ensembles = &self.ensembles;
         let watched = |subject: &Subject| {
             let ensemble = ensembles.iter().find(|ensemble| ensemble.name() == subject.ensemble);
-            ensemble.is_some_and(|ensemble| {
-                let known = |name| ensemble.servers.iter().any(|s| s.detector.instance() == name);
-                subject.instance.as_deref().is_none_or(known)
-            })
+            // Without an ensemble it is about the monitor itself.
+            subject.ensemble.is_empty()
+                || ensemble.is_some_and(|ensemble| {
+                    let known =
+                        |name| ensemble.servers.iter().any(|s| s.detector.instance() == name);
+                    subject.instance.as_deref().is_none_or(known)
+                })
         };
         self.ledger.retire(now(self.origin), watched);
+        self.judgement.retire(watched);
     }
 
     /// A server was probed. One that is not watched any more had a probe on its way.
     pub(super) fn probed(&mut self, now: Now, ensemble: usize, instance: &str, report: Report) {
+        let took = u64::try_from(report.took.as_nanos()).unwrap_or(u64::MAX);
+        let begun = Mono(now.mono.0.saturating_sub(took));
+        if !self.judgement.health.trusts(begun) {
+            // Begun before a pause of our own: whatever it says, it says of us.
+            return;
+        }
         let watched = &mut self.ensembles[ensemble];
         let Some(server) = watched.server(instance) else { return };
+        let before = server.detector.state();
         let samples = server.series.look(now.wall.0, &report);
+        let look = judging::look(&report);
         let mut findings = Vec::new();
         server.take(now, report, &mut findings);
         let bad = |server: &WatchedServer| {
             let state = server.detector.state();
             matches!(state, ServerState::NotServing | ServerState::Unreachable)
         };
+        let turned = before != server.detector.state();
         let explained = watched.servers.iter().all(bad);
-        self.measured(ensemble, samples);
-        self.find(now, findings);
+        let seen = self.judgement.sight.ensembles.get(watched.name());
+        let seen = seen.and_then(|ensemble| ensemble.servers.get(instance));
+        if turned || seen.is_none_or(|seen| seen.look != look) {
+            self.judgement.hurry();
+        }
+        self.judgement.sight.take(watched.name(), instance, begun, now.mono, look);
+        self.judgement.append(&samples);
+        self.notice(now, findings);
         self.judge(now, ensemble, node::Input::Explained(explained));
     }
+}
 
-    /// Takes what was measured.
-    #[expect(clippy::unused_self, reason = "the window of the rules takes it")]
-    pub(super) fn measured(&mut self, ensemble: usize, samples: Vec<Sample>) {
-        tracing::trace!(ensemble, samples = samples.len(), "measured");
-        drop(samples);
-    }
+fn members_of(servers: &[WatchedServer]) -> impl Iterator<Item = &str> {
+    servers.iter().map(|server| server.detector.instance())
 }

@@ -8,9 +8,15 @@ use wk_alert::server::Probe;
 use super::*;
 use crate::probe::Report;
 
+/// A look that lasted over a pause.
+const LONG_LOOK: Duration = Duration::from_secs(61);
+
 /// An owner whose time the test itself moves.
 struct Bench {
     engine: Engine,
+    now: Now,
+    /// The last late beat of the pulse.
+    late: Option<Mono>,
     _dir: tempfile::TempDir,
     _events: mpsc::Receiver<Event>,
 }
@@ -29,6 +35,7 @@ impl Bench {
         let start = Start {
             saved: Saved::default(),
             kept: Kept::new(),
+            rules: Vec::new(),
             prober: Prober::new(&config, events.clone()),
             stop: watch::channel(false).1,
             canaries: Canaries::new(dir.path(), events.clone()),
@@ -41,8 +48,9 @@ impl Bench {
         let registry = crate::task::supervise("registry", std::future::pending);
         let config = EnsembleConfig { canary_off: true, ..EnsembleConfig::new("e", seeds) };
         engine.watch(config, client, Nodes::new(), false, registry);
-        engine.ready();
-        Self { engine, _dir: dir, _events: events_in }
+        engine.ready(Vec::new());
+        let now = now(engine.origin);
+        Self { engine, now, late: None, _dir: dir, _events: events_in }
     }
 
     fn members(&mut self, instances: &[&str]) {
@@ -54,21 +62,48 @@ impl Bench {
         self.engine.ensembles[0].servers.iter().map(|s| s.detector.instance()).collect()
     }
 
-    /// Several probes in a row that get no answer.
-    fn silence(&mut self, instance: &str) {
-        for second in 0..5 {
-            let mut at = now(self.engine.origin);
-            at.mono = Mono(second * 1_000_000_000);
-            let probe = Probe::NoAnswer { reason: "refused".into() };
-            let report =
-                Report { probe, took: Duration::ZERO, srvr: None, mntr: None, refused: Vec::new() };
-            self.engine.probed(at, 0, instance, report);
+    /// Some seconds pass, with a probe of `instance` each that ends so.
+    fn probes(&mut self, seconds: u32, instance: &str, probe: &Probe) {
+        for _ in 0..seconds {
+            self.pass(1000);
+            self.probe(instance, probe, Duration::ZERO);
+            self.weigh();
         }
     }
 
-    /// Rule, server and state of each incident.
+    fn probe(&mut self, instance: &str, probe: &Probe, took: Duration) {
+        let serves = matches!(probe, Probe::Serving { .. });
+        let srvr = crate::probe::Srvr { znodes: Some(5), ..crate::probe::Srvr::default() };
+        let rows = ["leader_uptime", "quorum_size"].map(|name| (name.to_owned(), "3".to_owned()));
+        let report = Report {
+            probe: probe.clone(),
+            took,
+            srvr: serves.then_some(srvr),
+            mntr: serves.then(|| rows.into()),
+            refused: Vec::new(),
+        };
+        self.engine.probed(self.now, 0, instance, report);
+    }
+
+    fn pass(&mut self, millis: u32) {
+        self.now.mono = Mono(self.now.mono.0 + u64::from(millis) * 1_000_000);
+        self.now.wall = Wall(self.now.wall.0 + i64::from(millis));
+    }
+
+    /// Judges, by a monitor that was awake.
+    fn weigh(&mut self) {
+        self.engine.weigh(self.now, wk_alert::Pulse { last: self.now.mono, late: self.late });
+    }
+
+    /// Several probes in a row that are refused.
+    fn silence(&mut self, instance: &str) {
+        self.probes(5, instance, &refused());
+    }
+
+    /// Rule, server and state of each incident. That nobody shows the registry is no matter here.
     fn incidents(&self) -> Vec<(&str, &str, IncidentState)> {
         let incidents = self.engine.ledger.incidents().values();
+        let incidents = incidents.filter(|i| i.subject.rule != wk_alert::node::VIEW_LOST);
         let shown = |incident: &wk_alert::Incident| incident.state;
         incidents
             .map(|i| {
@@ -115,4 +150,85 @@ async fn what_was_found_is_stored() {
     let kept = bench.engine.store.load_kept().unwrap();
     let seeds = ["127.0.0.1:1".to_owned()];
     assert_eq!(Membership::begin("e", &seeds, &kept).members.len(), 2);
+}
+
+fn refused() -> Probe {
+    Probe::NoAnswer { reason: "Connection refused".into() }
+}
+
+fn serving() -> Probe {
+    Probe::Serving { mode: "standalone".into() }
+}
+
+#[tokio::test]
+async fn a_rule_carries_the_detectors_evidence_and_ends_when_that_is_seen() {
+    let mut bench = Bench::new(&["127.0.0.1:1"]);
+    bench.probes(3, "127.0.0.1:1", &serving());
+    bench.silence("127.0.0.1:1");
+    assert_eq!(bench.incidents(), [("ZkServerUnreachable", "127.0.0.1:1", IncidentState::Firing)]);
+    let incident = bench.engine.ledger.incidents().values().next().cloned().unwrap();
+    assert_eq!(incident.severity, wk_alert::Severity::Critical, "the only server");
+    let kinds: Vec<_> = incident.facts.iter().map(|fact| fact.kind).collect();
+    assert_eq!(kinds, [wk_alert::FactKind::ProbeFailed, wk_alert::FactKind::LastServed]);
+    assert!(incident.detail.annotations.contains_key("summary_zh"), "{incident:?}");
+    bench.probes(2, "127.0.0.1:1", &serving());
+    let over = ("ZkServerUnreachable", "127.0.0.1:1", IncidentState::Resolved);
+    assert_eq!(bench.incidents(), [over]);
+}
+
+#[tokio::test]
+async fn a_paused_monitor_judges_nobody_before_it_has_looked_anew() {
+    let mut bench = Bench::new(&["127.0.0.1:1", "127.0.0.1:2"]);
+    for _ in 0..3 {
+        bench.probes(1, "127.0.0.1:1", &serving());
+        bench.probes(1, "127.0.0.1:2", &serving());
+    }
+    // Stopped for a minute in the middle of a look, whose time is up when it wakes.
+    bench.pass(60_000);
+    bench.late = Some(bench.now.mono);
+    bench.weigh();
+    bench.probe("127.0.0.1:1", &Probe::NoAnswer { reason: "timed out".into() }, LONG_LOOK);
+    for _ in 0..5 {
+        bench.pass(1000);
+        bench.probe("127.0.0.1:2", &refused(), Duration::ZERO);
+        bench.weigh();
+    }
+    assert_eq!(bench.incidents(), [], "nobody has looked at the first one since");
+    bench.probe("127.0.0.1:1", &serving(), Duration::ZERO);
+    bench.probes(3, "127.0.0.1:2", &refused());
+    assert_eq!(bench.incidents(), [("ZkServerUnreachable", "127.0.0.1:2", IncidentState::Firing)]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_stop_judging() {
+    let mut bench = Bench::new(&["127.0.0.1:1"]);
+    bench.probes(3, "127.0.0.1:1", &serving());
+    bench.now.wall = Wall(bench.now.wall.0 - 3_600_000);
+    bench.silence("127.0.0.1:1");
+    assert_eq!(bench.incidents().len(), 1, "{:?}", bench.incidents());
+}
+
+#[tokio::test]
+async fn a_wrong_rule_file_leaves_the_old_rules_in_force() {
+    let mut bench = Bench::new(&["127.0.0.1:1"]);
+    let rules = |expr: &str| {
+        let text = format!("groups: [{{name: g, rules: [{{alert: Mine, expr: '{expr}'}}]}}]");
+        Event::RuleFiles(vec![("own.yml".into(), Ok(text))])
+    };
+    bench.engine.take(rules("up == 1"));
+    bench.probes(2, "127.0.0.1:1", &serving());
+    assert_eq!(bench.incidents(), [], "without a severity nobody is told");
+    let severe = "groups: [{name: g, rules: [{alert: Mine, expr: 'up == 1', \
+                  labels: {severity: info}}]}]";
+    bench.engine.take(Event::RuleFiles(vec![("own.yml".into(), Ok(severe.into()))]));
+    bench.probes(2, "127.0.0.1:1", &serving());
+    assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Firing)]);
+    bench.engine.take(rules("up =="));
+    assert!(bench.engine.judgement.errors[0].contains("own.yml:1"), "it is said");
+    bench.probes(2, "127.0.0.1:1", &serving());
+    assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Firing)]);
+    bench.engine.take(Event::RuleFiles(Vec::new()));
+    bench.probes(2, "127.0.0.1:1", &serving());
+    assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Resolved)]);
+    assert_eq!(bench.engine.judgement.errors, Vec::<String>::new());
 }

@@ -15,6 +15,9 @@ const ALERTS: &str = "ALERTS";
 /// The series that says since when.
 const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 
+/// Groups of at most this interval are evaluated at once when something changed.
+const NEWS_MS: i64 = 1000;
+
 impl RuleSet {
     /// When the next group is due; at once (`i64::MIN`) where one was never evaluated.
     pub fn next_due(&self) -> Option<i64> {
@@ -26,6 +29,12 @@ impl RuleSet {
     /// any group; [`Alert::changed`] marks the news. Errors are in [`RuleSet::rules`].
     pub fn evaluate(&mut self, now: i64, window: &mut Window) -> Vec<Alert> {
         self.step(now, window, |group| group.due <= now)
+    }
+
+    /// As [`RuleSet::evaluate`], and of the groups that are evaluated each second whether due or
+    /// not: something has just changed.
+    pub fn evaluate_news(&mut self, now: i64, window: &mut Window) -> Vec<Alert> {
+        self.step(now, window, |group| group.due <= now || group.interval_ms <= NEWS_MS)
     }
 
     /// As [`RuleSet::evaluate`], of all groups whether due or not: for tests of rules.

@@ -1,0 +1,99 @@
+//! From samples to findings: when the rules are asked, and what the detectors add.
+
+use wk_alert::node::NodeKey;
+use wk_alert::{Fact, Look, Now, Pulse, Subject};
+
+use super::{Engine, Event};
+use crate::judgement::Awake;
+use crate::publish::Watched;
+use crate::rule_files;
+use crate::task::{Task, forward, supervise};
+
+impl Engine {
+    /// Asks the rules what is due and judges it; what the detectors know goes in first.
+    pub(super) fn weigh(&mut self, now: Now, pulse: Pulse) {
+        let awake = self.judgement.hear(now, pulse);
+        if awake == Awake::WindowLost {
+            self.ensembles.iter_mut().for_each(|ensemble| ensemble.node_series.restart());
+        }
+        if awake != Awake::Yes {
+            tracing::warn!("the monitor was not awake, or its clock was set: looking anew");
+            for server in self.ensembles.iter().flat_map(|ensemble| &ensemble.servers) {
+                server.probing.nudge.notify_one();
+            }
+        }
+        for index in 0..self.ensembles.len() {
+            self.sample_nodes(now, index);
+        }
+        let mut findings = Vec::new();
+        let ensembles = &self.ensembles;
+        let facts = |subject: &Subject| facts(ensembles, subject);
+        self.judgement.step(now, &facts, &mut findings);
+        if let Some((name, bytes)) = self.judgement.keep(now) {
+            self.kept_changes.insert(name, bytes);
+        }
+        self.find(now, findings);
+    }
+
+    fn sample_nodes(&mut self, now: Now, index: usize) {
+        let watched = &mut self.ensembles[index];
+        let clear = watched.nodes.is_clear();
+        let sight = &mut self.judgement.sight;
+        let turned =
+            sight.ensembles.get(&watched.config.name).is_some_and(|e| e.is_clear() != clear);
+        if !turned && watched.unsampled.is_empty() && !watched.node_series.is_due(now.wall.0) {
+            return;
+        }
+        sight.set_clear(&watched.config.name, now.mono, clear);
+        let at = watched.node_series.instant(now.wall.0);
+        let changed = std::mem::take(&mut watched.unsampled);
+        let groups = &self.config.groups;
+        let minimum = |group: &str| groups.get(group).and_then(|group| group.minimum);
+        let samples = watched.node_series.sample(at, &watched.nodes, &changed, &minimum);
+        if !samples.is_empty() {
+            self.judgement.append(&samples);
+            self.judgement.hurry();
+        }
+    }
+
+    /// Follows the rule files, if there are any.
+    pub(super) fn follow_rules(&mut self, known: rule_files::Texts) {
+        let paths = self.config.rules.files.clone();
+        if !paths.is_empty() {
+            let (news, news_in) = tokio::sync::mpsc::channel(1);
+            forward(news_in, self.events.clone(), Event::RuleFiles);
+            let watch = move || rule_files::watch(paths.clone(), known.clone(), news.clone());
+            self.rule_files = Some(supervise("rule files", watch));
+        }
+    }
+}
+
+/// What the task that follows the rule files is to the owner.
+pub(super) type RuleFiles = Option<Task>;
+
+/// What the detectors know of a subject: the evidence.
+fn facts(ensembles: &[Watched], subject: &Subject) -> Vec<Fact> {
+    let Some(watched) = ensembles.iter().find(|e| e.name() == subject.ensemble) else {
+        return Vec::new();
+    };
+    if let Some(id) = &subject.node {
+        let key = NodeKey { group: subject.group.clone(), id: id.clone() };
+        let record = watched.nodes.records().get(&key);
+        let gone = || vec![Fact::new(wk_alert::FactKind::Deregistered, [key.path()])];
+        return record.map_or_else(gone, |record| record.facts.clone());
+    }
+    let instance = subject.instance.as_deref();
+    let server = watched.servers.iter().find(|s| Some(s.detector.instance()) == instance);
+    server.map(|server| server.detector.facts()).unwrap_or_default()
+}
+
+/// What a probe's report shows of a server.
+pub(super) fn look(report: &crate::probe::Report) -> Look {
+    use wk_alert::server::Probe;
+    match &report.probe {
+        Probe::Serving { .. } if report.srvr.is_some() => Look::Figures,
+        Probe::Serving { .. } | Probe::NotServing { .. } => Look::Answers,
+        Probe::NoAnswer { reason } if reason.contains("refused") => Look::Refused,
+        Probe::NoAnswer { .. } => Look::Silent,
+    }
+}
