@@ -421,8 +421,7 @@ impl Parser {
             if self.accept("[") {
                 node = self.range(node, at)?;
             } else if self.accept_word("offset") {
-                let sign = self.sign();
-                let offset = sign * self.duration("in offset")?;
+                let offset = self.offset()?;
                 let slot = match &mut node.tree {
                     Tree::Selector(selector) => &mut selector.offset,
                     Tree::Subquery(subquery) => &mut subquery.offset,
@@ -485,17 +484,83 @@ impl Parser {
         1
     }
 
-    /// A duration or a number of seconds, in milliseconds.
+    /// A duration or a number of seconds, in milliseconds; an experimental expression of such.
     fn duration(&mut self, place: &str) -> Result<i64, Wrong> {
         let at = self.at();
-        let ms = match self.peek() {
-            Token::Duration(ms) => *ms,
-            Token::Number(seconds) => seconds_ms(*seconds)
-                .ok_or_else(|| Wrong { at, reason: "duration out of range".into() })?,
+        let seconds = match self.features {
+            Features::Stable => self.duration_literal(place)?,
+            Features::Experimental => self.durations(0, place)?,
+        };
+        seconds_ms(seconds).ok_or_else(|| Wrong { at, reason: "duration out of range".into() })
+    }
+
+    /// What follows `offset`: only parentheses make an expression of it.
+    fn offset(&mut self) -> Result<i64, Wrong> {
+        let at = self.at();
+        let sign = self.sign();
+        let seconds = match self.features {
+            Features::Stable => self.duration_literal("in offset")?,
+            Features::Experimental => self.duration_atom("in offset")?,
+        };
+        let ms = seconds_ms(seconds);
+        ms.map(|ms| sign * ms).ok_or_else(|| Wrong { at, reason: "duration out of range".into() })
+    }
+
+    fn duration_literal(&mut self, place: &str) -> Result<f64, Wrong> {
+        let seconds = match self.peek() {
+            #[expect(clippy::cast_precision_loss, reason = "a century is below 2^53 ms")]
+            Token::Duration(ms) => *ms as f64 / 1000.0,
+            Token::Number(seconds) => *seconds,
             _ => return self.unexpected(&format!("{place}, expected a duration")),
         };
         self.advance();
-        Ok(ms)
+        Ok(seconds)
+    }
+
+    fn duration_atom(&mut self, place: &str) -> Result<f64, Wrong> {
+        if !self.accept("(") {
+            return self.duration_literal(place);
+        }
+        let inner = self.durations(0, place)?;
+        self.expect(")", place)?;
+        Ok(inner)
+    }
+
+    /// Durations joined by arithmetic, in seconds.
+    fn durations(&mut self, lowest: u8, place: &str) -> Result<f64, Wrong> {
+        if self.depth >= EXPR_DEPTH_MAX {
+            return wrong(self.at(), format!("nested deeper than {EXPR_DEPTH_MAX}"));
+        }
+        self.depth += 1;
+        let mut left = match self.peek() {
+            Token::Sign("+" | "-") => {
+                let is_negative = self.advance() == Token::Sign("-");
+                let inner = self.durations(6, place)?;
+                if is_negative { -inner } else { inner }
+            }
+            _ => self.duration_atom(place)?,
+        };
+        while let Some((operator, strength)) = self.operator().filter(|(_, found)| *found >= lowest)
+        {
+            let at = self.at();
+            self.advance();
+            let stronger = if operator == Operator::Pow { strength } else { strength + 1 };
+            let right = self.durations(stronger, place)?;
+            left = match operator {
+                Operator::Add => left + right,
+                Operator::Sub => left - right,
+                Operator::Mul => left * right,
+                Operator::Div | Operator::Mod if right == 0.0 => {
+                    return wrong(at, "division by zero in a duration");
+                }
+                Operator::Div => left / right,
+                Operator::Mod => left % right,
+                Operator::Pow => left.powf(right),
+                _ => return wrong(at, "only arithmetic joins durations"),
+            };
+        }
+        self.depth -= 1;
+        Ok(left)
     }
 
     fn instant(&mut self) -> Result<At, Wrong> {

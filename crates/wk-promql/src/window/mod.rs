@@ -1,10 +1,15 @@
 //! The newest samples of many series, in memory and bounded.
 
+mod chunk;
+mod store;
+
 use std::collections::BTreeMap;
 
 use crate::labels::{Labels, NAME, Sample};
 use crate::matcher::{MatchOp, Matcher};
 use crate::value::{Source, Visit};
+
+use store::Store;
 
 /// What a [`Window`] may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,50 +90,146 @@ pub enum AppendError {
     },
 }
 
-#[derive(Debug, Default)]
-struct Stored {
-    samples: Vec<(i64, f64)>,
+/// What a window has refused or given up since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Samples older than the newest of their series.
+    pub out_of_order: u64,
+    /// Samples with another value at the same time.
+    pub duplicate: u64,
+    /// Samples of series over [`WindowPolicy::series_max`].
+    pub series: u64,
+    /// Samples of new series over [`WindowPolicy::bytes_max`].
+    pub bytes: u64,
+    /// Samples whose label sets were not acceptable.
+    pub labels: u64,
+    /// Samples taken and given up early, to stay within [`WindowPolicy::bytes_max`].
+    pub evicted: u64,
+}
+
+impl Refused {
+    fn count(&mut self, why: &AppendError) {
+        let counter = match why {
+            AppendError::OutOfOrder { .. } => &mut self.out_of_order,
+            AppendError::Duplicate => &mut self.duplicate,
+            AppendError::TooManySeries { .. } => &mut self.series,
+            AppendError::TooManyBytes { .. } => &mut self.bytes,
+            AppendError::NoName
+            | AppendError::TooManyLabels { .. }
+            | AppendError::LabelTooLong { .. } => &mut self.labels,
+        };
+        *counter = counter.saturating_add(1);
+    }
 }
 
 /// The newest samples of many series.
 #[derive(Debug)]
 pub struct Window {
     policy: WindowPolicy,
-    metrics: BTreeMap<Box<str>, BTreeMap<Labels, Stored>>,
+    metrics: BTreeMap<Box<str>, BTreeMap<Labels, Store>>,
+    series: usize, // of all metrics
+    bytes: usize,  // of all series: labels and chunks
+    refused: Refused,
 }
 
 impl Window {
     /// An empty window.
     pub fn new(policy: WindowPolicy) -> Self {
-        Self { policy, metrics: BTreeMap::new() }
+        let refused = Refused::default();
+        Self { policy, metrics: BTreeMap::new(), series: 0, bytes: 0, refused }
     }
 
     /// Adds the newest sample of a series. The same sample again is no error and changes nothing.
+    ///
+    /// # Errors
+    /// [`AppendError`] says why it was not taken; [`Window::refused`] counts.
     pub fn append(&mut self, sample: &Sample) -> Result<(), AppendError> {
-        let metric = self.metrics.entry(sample.labels.name().into()).or_default();
-        let stored = metric.entry(sample.labels.clone()).or_default();
-        match stored.samples.last() {
-            Some((newest, _)) if *newest > sample.at => {
-                return Err(AppendError::OutOfOrder { newest: *newest });
-            }
-            Some((newest, value)) if *newest == sample.at => {
-                let is_same = value.to_bits() == sample.value.to_bits();
-                return if is_same { Ok(()) } else { Err(AppendError::Duplicate) };
-            }
-            _ => stored.samples.push((sample.at, sample.value)),
+        let taken = self.try_append(sample);
+        if let Err(why) = &taken {
+            self.refused.count(why);
+        }
+        taken
+    }
+
+    fn try_append(&mut self, sample: &Sample) -> Result<(), AppendError> {
+        let Sample { labels, at, value } = sample;
+        let metric = self.metrics.get_mut(labels.name());
+        let Some(store) = metric.and_then(|metric| metric.get_mut(labels)) else {
+            return self.begin(sample);
+        };
+        let (newest, known) = store.last();
+        if newest > *at {
+            return Err(AppendError::OutOfOrder { newest });
+        }
+        if newest == *at {
+            let is_same = known.to_bits() == value.to_bits();
+            return if is_same { Ok(()) } else { Err(AppendError::Duplicate) };
+        }
+        let (before, after) = store.push(*at, *value);
+        self.bytes = self.bytes + after - before;
+        while self.bytes > self.policy.bytes_max {
+            let Some((samples, bytes)) = store.drop_oldest() else { break };
+            self.bytes -= bytes;
+            self.refused.evicted = self.refused.evicted.saturating_add(samples as u64);
         }
         Ok(())
     }
 
-    /// Forgets what is older than its metric's retention.
+    /// Takes in a series that is not there yet.
+    fn begin(&mut self, sample: &Sample) -> Result<(), AppendError> {
+        let Sample { labels, at, value } = sample;
+        self.check(labels)?;
+        if self.series >= self.policy.series_max {
+            return Err(AppendError::TooManySeries { max: self.policy.series_max });
+        }
+        let store = Store::new(*at, *value);
+        let bytes = series_bytes(labels) + store.bytes();
+        if self.bytes + bytes > self.policy.bytes_max {
+            return Err(AppendError::TooManyBytes { max: self.policy.bytes_max });
+        }
+        self.bytes += bytes;
+        self.series += 1;
+        let metric = self.metrics.entry(labels.name().into()).or_default();
+        metric.insert(labels.clone(), store);
+        Ok(())
+    }
+
+    fn check(&self, labels: &Labels) -> Result<(), AppendError> {
+        if labels.name().is_empty() {
+            return Err(AppendError::NoName);
+        }
+        let (count, max) = (labels.len(), self.policy.labels_max);
+        if count > max {
+            return Err(AppendError::TooManyLabels { count, max });
+        }
+        let is_long = |(name, value): &(&str, &str)| {
+            name.len() > self.policy.label_name_max || value.len() > self.policy.label_value_max
+        };
+        match labels.iter().find(is_long) {
+            Some((label, _)) => {
+                Err(AppendError::LabelTooLong { label: label.chars().take(64).collect() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what is older than its metric's retention, in whole chunks: a sample is kept at
+    /// least that long. A series without any sample left is gone.
     pub fn trim(&mut self, now: i64) {
-        let policy = &self.policy;
-        self.metrics.retain(|name, metric| {
+        let Self { policy, metrics, series, bytes, .. } = self;
+        metrics.retain(|name, metric| {
             let keep = policy.retention_ms.get(&**name).copied();
-            let after = now.saturating_sub(keep.unwrap_or(policy.retention_default_ms));
-            metric.retain(|_, stored| {
-                stored.samples.retain(|(at, _)| *at >= after);
-                !stored.samples.is_empty()
+            let cutoff = now.saturating_sub(keep.unwrap_or(policy.retention_default_ms));
+            metric.retain(|labels, store| {
+                let before = store.bytes();
+                let is_left = store.trim(cutoff);
+                if is_left {
+                    *bytes = *bytes + store.bytes() - before;
+                } else {
+                    *bytes -= before + series_bytes(labels);
+                    *series -= 1;
+                }
+                is_left
             });
             !metric.is_empty()
         });
@@ -140,38 +241,87 @@ impl Window {
         self.policy.retention_default_ms = retention_default_ms;
     }
 
+    /// Its bounds.
+    pub fn policy(&self) -> &WindowPolicy {
+        &self.policy
+    }
+
     /// Series now.
     pub fn series(&self) -> usize {
-        self.metrics.values().map(BTreeMap::len).sum()
+        self.series
     }
 
-    /// Samples now.
+    /// Samples now. Counts all chunks.
     pub fn samples(&self) -> usize {
-        let all = self.metrics.values().flat_map(BTreeMap::values);
-        all.map(|stored| stored.samples.len()).sum()
+        self.metrics.values().flat_map(BTreeMap::values).map(Store::samples).sum()
     }
 
-    /// Bytes now, of samples and labels.
+    /// Bytes now: samples and labels, without the nodes of the maps around them.
     pub fn bytes(&self) -> usize {
-        self.samples() * size_of::<(i64, f64)>()
+        self.bytes
     }
+
+    /// What was refused or given up so far.
+    pub fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    /// Visits the series of one metric, or of all, that meet `matchers`.
+    fn visit<'w>(&'w self, matchers: &[Matcher], mut visit: impl FnMut(&'w Labels, &'w Store)) {
+        let (names, others): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|matcher| matcher.name() == NAME);
+        let mut of_metric = |metric: &'w BTreeMap<Labels, Store>| {
+            for (labels, store) in metric {
+                if others.iter().all(|matcher| matcher.matches(labels)) {
+                    visit(labels, store);
+                }
+            }
+        };
+        let meets = |name: &str| names.iter().all(|matcher| matcher.is_match(name));
+        if let Some(exact) = names.iter().find(|matcher| matcher.op() == MatchOp::Equal) {
+            if let Some(metric) = self.metrics.get(exact.value()).filter(|_| meets(exact.value())) {
+                of_metric(metric);
+            }
+            return;
+        }
+        // Names sort before all other labels but those in capitals: by name is by labels, nearly.
+        self.metrics.iter().filter(|(name, _)| meets(name)).for_each(|(_, metric)| {
+            of_metric(metric);
+        });
+    }
+}
+
+/// What the labels of a series take.
+fn series_bytes(labels: &Labels) -> usize {
+    let pair = size_of::<(Box<str>, Box<str>)>();
+    let texts = labels.iter().map(|(name, value)| pair + name.len() + value.len());
+    size_of::<Labels>() + size_of::<usize>() * 2 + texts.sum::<usize>()
 }
 
 impl Source for Window {
     fn select(&self, matchers: &[Matcher], after: i64, upto: i64, visit: &mut Visit<'_>) {
-        let exact = matchers.iter().find(|m| m.name() == NAME && m.op() == MatchOp::Equal);
-        for (name, metric) in &self.metrics {
-            if exact.is_some_and(|exact| exact.value() != &**name) {
-                continue;
-            }
-            for (labels, stored) in metric {
-                if !matchers.iter().all(|matcher| matcher.matches(labels)) {
-                    continue;
-                }
-                let mut samples =
-                    stored.samples.iter().copied().filter(|(at, _)| after < *at && *at <= upto);
+        self.visit(matchers, |labels, store| {
+            let mut samples = store.between(after, upto).peekable();
+            if samples.peek().is_some() {
                 visit(labels, &mut samples);
             }
-        }
+        });
+    }
+
+    fn latest(
+        &self,
+        matchers: &[Matcher],
+        after: i64,
+        upto: i64,
+        visit: &mut dyn FnMut(&Labels, (i64, f64)),
+    ) {
+        self.visit(matchers, |labels, store| {
+            if let Some(sample) = store.latest(after, upto) {
+                visit(labels, sample);
+            }
+        });
     }
 }
+
+#[cfg(test)]
+mod tests;
