@@ -1,5 +1,7 @@
 //! Functions: which code serves which name.
 
+use std::collections::BTreeSet;
+
 use super::dates::Part;
 use super::numbers::{max, min, quantile, seconds};
 use super::over_time::over_time;
@@ -286,14 +288,13 @@ fn absent(inner: &Node, is_there: bool) -> Vec<Element> {
     vec![Element { labels, drops_name: false, value: 1.0 }]
 }
 
+/// As Prometheus: the first `=` of a label sets it, any further condition on it takes it away.
 fn asked_for(matchers: &[Matcher]) -> Labels {
-    let others = || matchers.iter().filter(|matcher| matcher.name() != NAME);
     let mut labels = Labels::default();
-    for matcher in others() {
-        let conditions = others().filter(|other| other.name() == matcher.name()).count();
-        if matcher.op() == MatchOp::Equal && conditions == 1 {
-            labels = labels.with(matcher.name(), matcher.value());
-        }
+    let mut seen = BTreeSet::new();
+    for matcher in matchers.iter().filter(|matcher| matcher.name() != NAME) {
+        let is_first = matcher.op() == MatchOp::Equal && seen.insert(matcher.name());
+        labels = labels.with(matcher.name(), if is_first { matcher.value() } else { "" });
     }
     labels
 }
