@@ -64,6 +64,8 @@ fact_kinds! {
     CannotTell = "cannot_tell",
     /// Its data said `state=leaving` when `alive` went: path.
     SaidLeaving = "said_leaving",
+    /// The configuration says that it must be there, and it is not: path.
+    ExpectedMissing = "expected_missing",
     /// It had been alive before the monitor first looked: path.
     FoundDead = "found_dead",
     /// It was up when last seen, and the monitor was away meanwhile: path, time.
@@ -74,12 +76,22 @@ fact_kinds! {
     AliveNotEphemeral = "alive_not_ephemeral",
     /// `alive` is there: path, session.
     AliveBack = "alive_back",
+    /// The ephemeral znode of a flat registry is there: path, session.
+    FlatBack = "flat_back",
+    /// The ephemeral znode of a flat registry is gone: path, session that held it.
+    FlatGone = "flat_gone",
+    /// A znode of a flat registry is held by the monitor's own session: path, session.
+    FlatForged = "flat_forged",
+    /// A znode of a flat registry is not ephemeral: path.
+    FlatNotEphemeral = "flat_not_ephemeral",
     /// Registered, not alive yet: path.
     Registered = "registered",
     /// It is not registered any more: path.
     Deregistered = "deregistered",
     /// The monitor's own session cannot see the registry: ensemble.
     SightLost = "sight_lost",
+    /// The ACL does not let the monitor read: path.
+    ReadDenied = "read_denied",
     /// The monitor sees the registry again: ensemble.
     SightBack = "sight_back",
     /// No server of any ensemble answers: how many there are, names of the ensembles.

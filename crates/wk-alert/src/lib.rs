@@ -6,6 +6,7 @@
 //! anything of it. Every struct takes the time as an argument, so that a simulation can run years
 //! of crashes in seconds.
 
+pub mod beat;
 pub mod cure;
 pub mod fact;
 pub mod finding;

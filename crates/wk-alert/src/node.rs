@@ -10,6 +10,7 @@ use std::time::Duration;
 use wk_proto::ids::{Mono, SessionId, Wall, Zxid};
 
 use crate::Now;
+use crate::beat::Heartbeats;
 use crate::fact::{Fact, FactKind};
 use crate::finding::{Finding, Severity, Subject};
 
@@ -53,8 +54,10 @@ pub struct Observation {
     pub leaving: Option<Zxid>,
     /// Whether it ever had a child.
     pub had_children: bool,
-    /// Its `alive`.
+    /// Its `alive`; in a flat registry, its own ephemeral znode.
     pub alive: Option<Alive>,
+    /// The configuration says that it must be there.
+    pub expected: bool,
     /// Its data, as it is shown.
     pub data: Vec<u8>,
 }
@@ -99,6 +102,8 @@ pub enum Input {
     },
     /// One node was read anew.
     Node(NodeKey, Observation),
+    /// One node's application gave a sign of life.
+    Beat(NodeKey),
     /// One node is not registered any more.
     Gone(NodeKey),
     /// The server saw a session end.
@@ -110,6 +115,10 @@ pub enum Input {
     },
     /// The monitor's own session is disconnected, or its picture has a gap.
     SightLost,
+    /// The monitor may not read this path of the registry.
+    Denied(String),
+    /// The monitor itself did not run for a while: nobody's beat is late because of that.
+    Woke,
     /// Whether the servers' own incidents explain that nothing can be seen.
     Explained(bool),
     /// Time has passed.
@@ -127,6 +136,10 @@ pub struct NodePolicy {
     pub blind_for: Duration,
     /// How many session ends to remember. Default 10 000.
     pub ends_max: usize,
+    /// Flat registries elsewhere than under `/nodes`, with their path: `/brokers/ids/*`. Their
+    /// nodes are in the group of that name; where the path has two stars, in one such group for
+    /// each part that the first stands for: `dubbo:PART`.
+    pub flat: BTreeMap<String, String>,
 }
 
 impl Default for NodePolicy {
@@ -136,6 +149,7 @@ impl Default for NodePolicy {
             end_wait: Duration::from_secs(1),
             blind_for: Duration::from_secs(10),
             ends_max: 10_000,
+            flat: BTreeMap::new(),
         }
     }
 }
@@ -162,6 +176,9 @@ pub struct Nodes {
     /// Whether the blindness has been said.
     blind_said: bool,
     explained: bool,
+    /// The path that the monitor may not read, if that is why it is blind.
+    denied: Option<String>,
+    beats: Heartbeats,
     /// Whether there was a picture in this run: before the first, records are from the store.
     looked: bool,
     /// Nodes whose `alive` went and whose session's end may still be reported; with the deadline.
@@ -187,6 +204,8 @@ impl Nodes {
             clear_since: now,
             blind_said: false,
             explained: false,
+            denied: None,
+            beats: Heartbeats::default(),
             looked: false,
             waiting: BTreeMap::new(),
             ends: VecDeque::new(),
@@ -196,6 +215,27 @@ impl Nodes {
     /// All nodes, as last seen.
     pub fn records(&self) -> &BTreeMap<NodeKey, NodeRecord> {
         &self.records
+    }
+
+    /// The path of a node.
+    pub fn path(&self, key: &NodeKey) -> String {
+        let Some((pattern, part)) = self.flat(key) else { return key.path() };
+        match part {
+            Some(part) => pattern.replacen('*', part, 1).replacen('*', &key.id, 1),
+            None => pattern.replacen('*', &key.id, 1),
+        }
+    }
+
+    /// The path of the flat registry that a node is in, and what its first star stands for.
+    fn flat<'k>(&self, key: &'k NodeKey) -> Option<(&str, Option<&'k str>)> {
+        let group = key.group.as_deref()?;
+        let (name, part) = group.split_once(':').map_or((group, None), |(n, p)| (n, Some(p)));
+        Some((self.policy.flat.get(name)?, part))
+    }
+
+    /// The nodes whose applications beat, each with its phi; none while the picture is not clear.
+    pub fn phis(&self, now: Mono) -> Vec<(&NodeKey, f64)> {
+        if self.clear { self.beats.phis(now) } else { Vec::new() }
     }
 
     /// Whether the picture is complete and current; if not, every node's state is unknown.
@@ -225,6 +265,17 @@ impl Nodes {
             Input::Gone(key) if self.clear => self.forget(key, out),
             // A read that overtook the loss of sight: the next full look brings it again.
             Input::Node(..) | Input::Gone(_) => (),
+            Input::Beat(key) => {
+                let lives = |record: &NodeRecord| record.state == NodeState::Up;
+                if self.clear && self.records.get(&key).is_some_and(lives) {
+                    self.beats.beat(now.mono, &key);
+                }
+            }
+            Input::Denied(path) => {
+                self.denied = Some(path);
+                self.lose_sight(now, out);
+            }
+            Input::Woke => self.beats.excuse(now.mono),
             Input::SessionEnded { session, closed } => {
                 if self.ends.len() == self.policy.ends_max {
                     self.ends.pop_front();
@@ -247,9 +298,11 @@ impl Nodes {
         out: &mut Output,
     ) {
         self.own_session = own_session;
+        self.denied = None;
         if !self.clear {
             self.clear = true;
             self.clear_since = now;
+            self.beats.excuse(now.mono);
         }
         let fact = Fact::new(FactKind::SightBack, [self.ensemble.clone()]);
         let subject = Subject::ensemble(VIEW_LOST, &self.ensemble);
@@ -268,8 +321,9 @@ impl Nodes {
 
     fn forget(&mut self, key: NodeKey, out: &mut Output) {
         self.waiting.remove(&key);
+        self.beats.forget(&key);
         if self.records.remove(&key).is_some() {
-            let facts = vec![Fact::new(FactKind::Deregistered, [key.path()])];
+            let facts = vec![Fact::new(FactKind::Deregistered, [self.path(&key)])];
             out.findings.push(Finding::Gone { subject: self.subject(&key), facts });
             out.changed.push(key);
         }
@@ -301,7 +355,11 @@ impl Nodes {
         if !self.explained {
             self.blind_said = true;
             let subject = Subject::ensemble(VIEW_LOST, &self.ensemble);
-            let facts = vec![Fact::new(FactKind::SightLost, [self.ensemble.clone()])];
+            let why = match &self.denied {
+                Some(path) => Fact::new(FactKind::ReadDenied, [path.clone()]),
+                None => Fact::new(FactKind::SightLost, [self.ensemble.clone()]),
+            };
+            let facts = vec![why];
             out.findings.push(Finding::firing(subject, Severity::Warning, facts));
         }
     }
@@ -344,13 +402,13 @@ impl Nodes {
                 if again && self.looked {
                     return;
                 }
-                let args = [key.path(), alive.owner.to_string()];
+                let args = [self.path(&key), alive.owner.to_string()];
                 Some(NodeRecord {
                     state: NodeState::Up,
                     since: now.wall,
                     alive: Some(alive),
                     data: seen.data,
-                    facts: vec![Fact::new(FactKind::AliveBack, args)],
+                    facts: vec![Fact::new(self.kind(&key, FactKind::AliveBack), args)],
                 })
             }
             None => self.absent(now, &key, seen, Patience::Left),
@@ -374,7 +432,7 @@ impl Nodes {
         seen: Observation,
         patience: Patience,
     ) -> Option<NodeRecord> {
-        let path = key.path();
+        let path = self.path(key);
         let old = self.records.get(key);
         let last = old.and_then(|old| old.alive);
         let mut record = NodeRecord {
@@ -386,9 +444,10 @@ impl Nodes {
         };
         if let Some(alive) = seen.alive {
             record.facts.push(if alive.owner == SessionId::NONE {
-                Fact::new(FactKind::AliveNotEphemeral, [path.clone()])
+                Fact::new(self.kind(key, FactKind::AliveNotEphemeral), [path.clone()])
             } else {
-                Fact::new(FactKind::AliveForged, [path.clone(), alive.owner.to_string()])
+                let args = [path.clone(), alive.owner.to_string()];
+                Fact::new(self.kind(key, FactKind::AliveForged), args)
             });
         }
         let was = old.map(|old| old.state);
@@ -402,7 +461,7 @@ impl Nodes {
             }
             (Some(NodeState::Up), Some(alive)) => {
                 let gone = [path.clone(), alive.owner.to_string()];
-                record.facts.push(Fact::new(FactKind::AliveGone, gone));
+                record.facts.push(Fact::new(self.kind(key, FactKind::AliveGone), gone));
                 let verdict = self.how_it_went(&path, alive, &seen, patience);
                 let Some((state, fact)) = verdict else {
                     let deadline = now.mono.after(self.policy.end_wait);
@@ -420,6 +479,9 @@ impl Nodes {
             _ if seen.leaving.is_some() && seen.had_children => {
                 record.state = NodeState::Left;
                 record.facts.push(Fact::new(FactKind::SaidLeaving, [path]));
+            }
+            _ if seen.expected && !seen.had_children && seen.alive.is_none() => {
+                record.facts.push(Fact::new(FactKind::ExpectedMissing, [path]));
             }
             _ if seen.had_children && seen.alive.is_none() => {
                 record.facts.push(Fact::new(FactKind::FoundDead, [path]));
@@ -464,6 +526,10 @@ impl Nodes {
         if let Some(old) = old.filter(|old| old.state == record.state) {
             record.since = old.since;
         }
+        // Another life has another rhythm.
+        if record.state != NodeState::Up || old.is_some_and(|old| old.alive != record.alive) {
+            self.beats.forget(&key);
+        }
         // Said even if nothing changed: after a restart or a blindness the ledger must hear it.
         let subject = self.subject(&key);
         let facts = record.facts.clone();
@@ -478,6 +544,18 @@ impl Nodes {
             self.records.insert(key, record);
         }
         debug_assert!(self.clear, "nobody is judged blind at {now:?}");
+    }
+
+    /// The same fact about a flat registry, where the node itself is the ephemeral znode.
+    fn kind(&self, key: &NodeKey, nested: FactKind) -> FactKind {
+        const FLAT: [(FactKind, FactKind); 4] = [
+            (FactKind::AliveBack, FactKind::FlatBack),
+            (FactKind::AliveGone, FactKind::FlatGone),
+            (FactKind::AliveNotEphemeral, FactKind::FlatNotEphemeral),
+            (FactKind::AliveForged, FactKind::FlatForged),
+        ];
+        let flat = FLAT.iter().find(|(of_nested, _)| *of_nested == nested);
+        flat.filter(|_| self.flat(key).is_some()).map_or(nested, |(_, of_flat)| *of_flat)
     }
 
     fn subject(&self, key: &NodeKey) -> Subject {

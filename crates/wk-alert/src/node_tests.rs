@@ -219,3 +219,76 @@ fn found_dead_at_the_first_look_is_down() {
     assert_eq!(bench.state("a"), NodeState::Down);
     assert_eq!(bench.facts("a"), [FactKind::FoundDead]);
 }
+
+#[test]
+fn who_beats_is_late_after_three_beats_and_a_new_life_starts_anew() {
+    let mut bench = Bench::new(false, vec![(key("a"), alive(1, 5)), (key("b"), alive(2, 6))]);
+    let phi = |bench: &Bench, id: &str| {
+        let now = bench.now().mono;
+        bench.nodes.phis(now).into_iter().find(|(k, _)| k.id == id).map(|(_, phi)| phi)
+    };
+    for second in 0..20 {
+        bench.at(second, Input::Beat(key("a")));
+    }
+    // Nobody registered it: its beats are nobody's.
+    bench.step(Input::Beat(key("stranger")));
+    bench.seconds = 23;
+    assert!(phi(&bench, "a").is_some_and(|phi| phi > crate::beat::SUSPECT));
+    assert_eq!((phi(&bench, "b"), phi(&bench, "stranger")), (None, None), "who never beats");
+    assert_eq!(bench.state("a"), NodeState::Up, "late is not down");
+    bench.step(Input::Woke);
+    assert!(phi(&bench, "a").is_some_and(|phi| phi < 1.0), "it was the monitor that slept");
+    bench.at(30, Input::SightLost);
+    assert_eq!(phi(&bench, "a"), None);
+    bench.at(
+        31,
+        Input::Registry {
+            own_session: SessionId(99),
+            nodes: vec![(key("a"), alive(1, 5)), (key("b"), alive(2, 6))],
+        },
+    );
+    assert!(phi(&bench, "a").is_some_and(|phi| phi < 1.0), "nobody could see it beat");
+    bench.at(32, Input::Node(key("a"), alive(3, 9)));
+    assert_eq!(phi(&bench, "a"), None);
+}
+
+#[test]
+fn an_expected_node_that_is_not_there_is_down_and_says_why() {
+    let missing = Observation { expected: true, ..Observation::default() };
+    let mut bench = Bench::new(false, vec![(key("a"), missing)]);
+    assert_eq!(bench.state("a"), NodeState::Down);
+    assert_eq!(bench.facts("a"), [FactKind::ExpectedMissing]);
+    assert_eq!(bench.step(Input::Node(key("a"), alive(1, 5))), "-a");
+}
+
+#[test]
+fn a_flat_registry_has_paths_and_words_of_its_own() {
+    let flat = BTreeMap::from([
+        ("kafka".to_owned(), "/brokers/ids/*".to_owned()),
+        ("dubbo".to_owned(), "/dubbo/*/providers/*".to_owned()),
+    ]);
+    let policy = NodePolicy { flat, ..NodePolicy::default() };
+    let nodes = Nodes::new("e", policy, BTreeMap::new(), Now::default());
+    let mut bench = Bench { nodes, seconds: 0 };
+    let broker = NodeKey { group: Some("kafka".into()), id: "1".into() };
+    let seen = vec![(broker.clone(), alive(7, 5))];
+    bench.step(Input::Registry { own_session: SessionId(99), nodes: seen });
+    assert_eq!(bench.step(Input::Node(broker.clone(), gone())), "!1");
+    let record = &bench.nodes.records()[&broker];
+    assert_eq!(record.facts[0].kind, FactKind::FlatGone);
+    assert_eq!(record.facts[0].args, ["/brokers/ids/1", "0x7"]);
+    let provider = NodeKey { group: Some("dubbo:a.B".into()), id: "h:1".into() };
+    assert_eq!(bench.nodes.path(&provider), "/dubbo/a.B/providers/h:1");
+}
+
+#[test]
+fn a_registry_that_may_not_be_read_says_so() {
+    let mut bench = Bench::new(false, vec![(key("a"), alive(1, 5))]);
+    bench.step(Input::Denied("/nodes".into()));
+    assert!(!bench.nodes.is_clear());
+    bench.seconds = 11;
+    let mut out = Output::default();
+    bench.nodes.step(bench.now(), Input::Tick, &mut out);
+    let [Finding::Firing { facts, .. }] = &out.findings[..] else { panic!("{:?}", out.findings) };
+    assert_eq!(facts[..], [Fact::new(FactKind::ReadDenied, ["/nodes".to_owned()])]);
+}

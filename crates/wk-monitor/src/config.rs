@@ -12,8 +12,10 @@ use crate::text::Lang;
 
 mod access;
 mod file;
+mod preset;
 
 pub use file::{ConfigError, FileConfig};
+pub use preset::PresetConfig;
 
 /// What the monitor runs with; only legal values.
 #[derive(Clone, Debug)]
@@ -72,7 +74,7 @@ pub struct EnsembleConfig {
     /// `watchkeeper agent`s on its hosts, as `host:port`.
     pub agents: Vec<String>,
     /// Registries beside `/nodes`, by preset.
-    pub presets: Vec<String>,
+    pub presets: Vec<PresetConfig>,
     /// Nodes that must exist even if nobody registered them: `ID` or `GROUP/ID`.
     pub expected: Vec<String>,
     /// How its servers are reached: with TLS, under which credentials.

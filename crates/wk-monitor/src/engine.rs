@@ -195,7 +195,9 @@ impl Engine {
         session_ends: bool,
         registry: Task,
     ) {
-        let policy = NodePolicy { session_ends, ..NodePolicy::default() };
+        let flat = config.presets.iter();
+        let flat = flat.map(|preset| (preset.name.clone(), preset.pattern.clone())).collect();
+        let policy = NodePolicy { session_ends, flat, ..NodePolicy::default() };
         let nodes = node::Nodes::new(&config.name, policy, records, now(self.origin));
         self.cure_policies(&config.name);
         let membership = Membership::begin(&config.name, &config.servers, &self.kept);
@@ -335,6 +337,9 @@ impl Engine {
                         .for_each(|s| s.probing.nudge.notify_one());
                 }
                 self.judge(now, ensemble, input);
+            }
+            Event::Registry { ensemble, news: News::Note(note) } => {
+                self.take(Event::Note { ensemble, about: "registry".to_owned(), note });
             }
             Event::Registry { ensemble, news: News::OldWatches } => {
                 self.ensembles[ensemble].old_watches = true;

@@ -29,7 +29,7 @@ mod view;
 
 pub use channel::{Channel, UrlError, parse_notify};
 pub use config::{
-    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, RulesConfig,
+    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, PresetConfig, RulesConfig,
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{

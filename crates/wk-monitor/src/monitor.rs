@@ -122,8 +122,9 @@ impl Monitor {
         for (index, port) in ports.into_iter().enumerate() {
             let records = nodes.remove(&port.config.name).unwrap_or_default();
             let proven = records.iter().filter(|(_, record)| record.alive.is_some());
-            let proven = proven.filter_map(|(key, _)| no_group(key)).collect();
-            let registry = follow_registry(index, port.client.clone(), proven, &events);
+            let known = proven.map(|(key, _)| key.clone()).collect();
+            let registry =
+                follow_registry(index, port.client.clone(), &port.config, known, &events);
             let tells_ends = port.session_ends.is_some();
             if let Some(ends) = port.session_ends {
                 let wrap = move |end| Event::SessionEnded { ensemble: index, end };
@@ -166,18 +167,17 @@ fn refuse_twice<'n>(
     Ok(())
 }
 
-fn no_group(key: &NodeKey) -> Option<String> {
-    key.group.is_none().then(|| key.id.clone())
-}
-
 fn follow_registry(
     ensemble: usize,
     client: Client,
-    proven: BTreeSet<String>,
+    config: &EnsembleConfig,
+    known: BTreeSet<NodeKey>,
     events: &mpsc::Sender<Event>,
 ) -> Task {
     let (news, news_in) = mpsc::channel(EVENTS_MAX);
-    let registry = Registry::new(client, news, proven);
     forward(news_in, events.clone(), move |news| Event::Registry { ensemble, news });
-    supervise("registry", move || registry.clone().run())
+    let config = config.clone();
+    supervise("registry", move || {
+        Registry::new(client.clone(), news.clone(), &config, &known).run()
+    })
 }

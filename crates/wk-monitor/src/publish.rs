@@ -248,7 +248,7 @@ fn node(
     Node {
         group: key.group.clone(),
         id: key.id.clone(),
-        path: key.path(),
+        path: watched.nodes.path(key),
         state,
         since: since.into(),
         session: record.alive.map(|alive| alive.owner.to_string()),

@@ -2,7 +2,8 @@
 //!
 //! One persistent recursive watch; every event has its node read anew, every gap the whole registry.
 //! Servers before 3.6 know no such watch: there a one-shot watch on everything has everything read
-//! anew. What is read says nothing by itself: the core judges.
+//! anew. What is read says nothing by itself: the core judges. Registries of others are read beside
+//! it, in [`flat`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +12,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::debug;
 use wk_alert::node::{Alive, Input, NodeKey, Observation};
-use wk_client::{Client, Error, ErrorCode, Event, EventStream, Stat, Status, WatchMode, Watcher};
+use wk_client::{
+    Client, Error, ErrorCode, Event, EventStream, EventType, Stat, Status, WatchEvent, WatchMode,
+    Watcher,
+};
+
+use crate::config::EnsembleConfig;
+
+mod flat;
+
+use flat::{Fired, Flats};
 
 /// Where nodes are registered.
 const ROOT: &str = "/nodes";
@@ -22,6 +32,10 @@ const READS_MAX: usize = 64;
 const DATA_MAX: usize = 4096;
 /// Wait before a failed look is repeated.
 const AGAIN: Duration = Duration::from_millis(500);
+/// The same where the ACL forbids it: only an operator can change that.
+const AGAIN_DENIED: Duration = Duration::from_secs(5);
+/// How often it is looked who has been away for too long to be remembered.
+const FORGET_INTERVAL: Duration = Duration::from_secs(10);
 
 /// News for the monitor.
 #[derive(Clone, Debug)]
@@ -30,6 +44,8 @@ pub(crate) enum News {
     Input(Input),
     /// The servers know no persistent watches.
     OldWatches,
+    /// What could not be seen, and the line that would change it; none: nothing.
+    Note(Option<String>),
 }
 
 /// What a child of the root is, as last read.
@@ -40,13 +56,20 @@ enum Kind {
 }
 
 /// Follows the registry of one ensemble.
-#[derive(Clone)]
 pub(crate) struct Registry {
     client: Client,
     news: mpsc::Sender<News>,
     top: BTreeMap<String, Kind>,
     /// Children of the root that once had an `alive`: nodes, whatever children they have now.
     proven: BTreeSet<String>,
+    /// Nodes that the configuration says must be there.
+    expected: BTreeSet<NodeKey>,
+    flats: Flats,
+    /// The servers know no persistent watches; they hang up on who asks for one.
+    old_watches: bool,
+    /// Parts of the registry that may not be read.
+    denied: BTreeSet<String>,
+    noted: Option<String>,
 }
 
 /// The watch that brings the events.
@@ -65,9 +88,32 @@ enum Dirty {
 }
 
 impl Registry {
-    /// `proven`: the nodes without a group that are known from earlier runs.
-    pub(crate) fn new(client: Client, news: mpsc::Sender<News>, proven: BTreeSet<String>) -> Self {
-        Self { client, news, top: BTreeMap::new(), proven }
+    /// `known`: the nodes that earlier runs saw alive.
+    pub(crate) fn new(
+        client: Client,
+        news: mpsc::Sender<News>,
+        config: &EnsembleConfig,
+        known: &BTreeSet<NodeKey>,
+    ) -> Self {
+        let expected: BTreeSet<NodeKey> = config.expected.iter().map(|node| key(node)).collect();
+        let flats = Flats::new(client.clone(), config.presets.clone(), &expected, known);
+        let of_preset = |key: &NodeKey| {
+            let group = key.group.as_deref().unwrap_or_default();
+            config.presets.iter().any(|preset| preset.has(group))
+        };
+        let expected = expected.into_iter().filter(|key| !of_preset(key)).collect();
+        let lone = known.iter().filter(|key| key.group.is_none());
+        Self {
+            client,
+            news,
+            top: BTreeMap::new(),
+            proven: lone.map(|key| key.id.clone()).collect(),
+            expected,
+            flats,
+            old_watches: false,
+            denied: BTreeSet::new(),
+            noted: None,
+        }
     }
 
     /// Runs until the monitor stops listening or the client is closed.
@@ -78,6 +124,13 @@ impl Registry {
             }
             match self.follow().await {
                 Ok(()) => return,
+                Err(err) if err.is(ErrorCode::NoAuth) => {
+                    if self.tell(Input::Denied(ROOT.to_owned())).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(AGAIN_DENIED).await;
+                    continue;
+                }
                 Err(err) => debug!(%err, "the registry cannot be followed for now"),
             }
             if self.tell(Input::SightLost).await.is_err() {
@@ -105,18 +158,10 @@ impl Registry {
 
     /// Reads everything and follows it. `Ok`: nobody listens any more.
     async fn follow(&mut self) -> Result<(), Error> {
-        let mut watch = match self.client.add_watch(ROOT, WatchMode::PersistentRecursive).await {
-            Ok(stream) => Watch::Recursive(stream),
-            Err(Error::Server(ErrorCode::Unimplemented)) => {
-                if self.news.send(News::OldWatches).await.is_err() {
-                    return Ok(());
-                }
-                Watch::OneShot(JoinSet::new())
-            }
-            Err(err) => return Err(err),
-        };
+        let Some(mut watch) = self.watch().await? else { return Ok(()) };
         let mut state = self.client.state();
         self.look_at_all(&mut watch).await?;
+        let mut forget = tokio::time::interval(FORGET_INTERVAL);
         loop {
             tokio::select! {
                 biased;
@@ -130,18 +175,41 @@ impl Registry {
                     }
                 }
                 () = self.news.closed() => return Ok(()),
+                fired = self.flats.next() => match fired {
+                    Fired::Lists => self.look_at_all(&mut watch).await?,
+                    Fired::List(list) => {
+                        let seen = self.flats.look_at(&list).await?;
+                        if self.tell_all(seen).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                },
+                _ = forget.tick() => {
+                    for key in self.flats.forget() {
+                        if self.tell(Input::Gone(key)).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                }
                 happened = next(&mut watch) => match happened {
                     None => return Ok(()),
                     Some(Event::Resync) => self.look_at_all(&mut watch).await?,
                     Some(Event::Changed(first)) => {
-                        let mut dirty = BTreeSet::new();
+                        let (mut dirty, mut beats) = (BTreeSet::new(), Vec::new());
                         let mut gap = false;
-                        self.mark(&first.path, &mut dirty);
+                        self.mark(&first, &mut dirty, &mut beats);
                         while let Watch::Recursive(stream) = &mut watch {
                             match stream.try_next() {
-                                Some(Event::Changed(event)) => self.mark(&event.path, &mut dirty),
+                                Some(Event::Changed(event)) => {
+                                    self.mark(&event, &mut dirty, &mut beats);
+                                }
                                 Some(Event::Resync) => gap = true,
                                 None => break,
+                            }
+                        }
+                        for key in beats {
+                            if self.tell(Input::Beat(key)).await.is_err() {
+                                return Ok(());
                             }
                         }
                         if gap {
@@ -155,13 +223,45 @@ impl Registry {
         }
     }
 
-    /// Which read an event on `path` asks for.
-    fn mark(&self, path: &str, dirty: &mut BTreeSet<Dirty>) {
-        let below = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
+    /// The watch on everything; none if nobody listens any more.
+    async fn watch(&mut self) -> Result<Option<Watch>, Error> {
+        if !self.old_watches {
+            match self.client.add_watch(ROOT, WatchMode::PersistentRecursive).await {
+                Ok(stream) => return Ok(Some(Watch::Recursive(stream))),
+                Err(Error::Server(ErrorCode::Unimplemented)) => self.old_watches = true,
+                Err(err) => return Err(err),
+            }
+            if self.news.send(News::OldWatches).await.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Watch::OneShot(JoinSet::new())))
+    }
+
+    /// Which read an event asks for, and whether it is a sign of life: changed data of an `alive`
+    /// says nothing else, that of a node may also say that it is leaving.
+    fn mark(&self, event: &WatchEvent, dirty: &mut BTreeSet<Dirty>, beats: &mut Vec<NodeKey>) {
+        let below = event.path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
         let mut names = below.split('/').filter(|name| !name.is_empty());
         let (Some(top), child) = (names.next(), names.next()) else { return };
         let grandchild = names.next();
         let group = matches!(self.top.get(top), Some(Kind::Group(_)));
+        if event.kind == EventType::NodeDataChanged {
+            let (key, of_alive) = match (group, child, grandchild) {
+                (false, None | Some(ALIVE), None) => {
+                    (NodeKey { group: None, id: top.to_owned() }, child.is_some())
+                }
+                (true, Some(id), None | Some(ALIVE)) if names.clone().next().is_none() => {
+                    let key = NodeKey { group: Some(top.to_owned()), id: id.to_owned() };
+                    (key, grandchild.is_some())
+                }
+                _ => return,
+            };
+            beats.push(key);
+            if of_alive {
+                return;
+            }
+        }
         match child {
             Some(member) if group && member != ALIVE => {
                 // Below a member only its `alive` matters.
@@ -201,7 +301,7 @@ impl Registry {
         }
         Ok(match seen {
             Some(seen) => self.tell(Input::Node(key, seen)).await,
-            None => self.tell(Input::Gone(key)).await,
+            None => self.tell_gone(key).await,
         })
     }
 
@@ -213,16 +313,11 @@ impl Registry {
         let nodes = found.map(|found| found.nodes).unwrap_or_default();
         let now: BTreeSet<NodeKey> = nodes.iter().map(|(key, _)| key.clone()).collect();
         for key in before.difference(&now) {
-            if let Err(gone) = self.tell(Input::Gone(key.clone())).await {
+            if let Err(gone) = self.tell_gone(key.clone()).await {
                 return Ok(Err(gone));
             }
         }
-        for (key, seen) in nodes {
-            if let Err(gone) = self.tell(Input::Node(key, seen)).await {
-                return Ok(Err(gone));
-            }
-        }
-        Ok(Ok(()))
+        Ok(self.tell_all(nodes).await)
     }
 
     /// Reads the whole registry; arms one-shot watches anew where there are no others.
@@ -232,6 +327,7 @@ impl Registry {
             *watchers = arm(&self.client).await?;
         }
         let own_session = self.client.session();
+        self.denied.clear();
         let names = match self.client.children(ROOT).await {
             Ok(names) => names,
             Err(Error::Server(ErrorCode::NoNode)) => Vec::new(),
@@ -254,11 +350,23 @@ impl Registry {
             }
             let Some(read) = reads.join_next().await else { break };
             let (name, found) = read.map_err(|_| Error::Closed)?;
-            let found = found?;
+            let found = match found {
+                Err(Error::Server(ErrorCode::NoAuth)) => {
+                    self.denied.insert(format!("{ROOT}/{name}"));
+                    continue;
+                }
+                found => found?,
+            };
             self.remember(&name, found.as_ref());
             nodes.extend(found.into_iter().flat_map(|found| found.nodes));
         }
         self.top.retain(|name, _| known.contains(name));
+        let there: BTreeSet<&NodeKey> = nodes.iter().map(|(key, _)| key).collect();
+        let missing = self.expected.iter().filter(|key| !there.contains(key));
+        let missing: Vec<NodeKey> = missing.cloned().collect();
+        nodes.extend(missing.into_iter().map(|key| (key, unregistered())));
+        nodes.extend(self.flats.look_at_all().await?);
+        self.note().await;
         // If nobody listens the caller finds out at its next word.
         let _ = self.tell(Input::Registry { own_session, nodes }).await;
         Ok(())
@@ -295,9 +403,55 @@ impl Registry {
         }
     }
 
+    /// Says what could not be seen, if that is news.
+    async fn note(&mut self) {
+        let denied = self.denied.first().map(|path| {
+            let count = self.denied.len();
+            format!(
+                "registry: NoAuth at {path} ({count} such): its nodes are not seen. Give the \
+                 monitor's credentials ([ensemble.NAME] auth in watchkeeper.toml) the right r on it"
+            )
+        });
+        let notes: Vec<String> = denied.into_iter().chain(self.flats.notes.clone()).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        if note != self.noted {
+            self.noted.clone_from(&note);
+            // If nobody listens the caller finds out at its next word.
+            let _ = self.news.send(News::Note(note)).await;
+        }
+    }
+
+    /// A node is not registered any more; if it is expected, that is no end.
+    async fn tell_gone(&self, key: NodeKey) -> Result<(), Gone> {
+        if self.expected.contains(&key) {
+            return self.tell(Input::Node(key, unregistered())).await;
+        }
+        self.tell(Input::Gone(key)).await
+    }
+
+    async fn tell_all(&self, nodes: Vec<(NodeKey, Observation)>) -> Result<(), Gone> {
+        for (key, seen) in nodes {
+            self.tell(Input::Node(key, seen)).await?;
+        }
+        Ok(())
+    }
+
     async fn tell(&self, input: Input) -> Result<(), Gone> {
         self.news.send(News::Input(input)).await.map_err(|_| Gone)
     }
+}
+
+/// `ID` or `GROUP/ID`.
+fn key(text: &str) -> NodeKey {
+    match text.split_once('/') {
+        Some((group, id)) => NodeKey { group: Some(group.to_owned()), id: id.to_owned() },
+        None => NodeKey { group: None, id: text.to_owned() },
+    }
+}
+
+/// What is seen of a node that must be there and that nobody registered.
+fn unregistered() -> Observation {
+    Observation { expected: true, ..Observation::default() }
 }
 
 /// Nobody listens any more.
@@ -433,7 +587,8 @@ async fn complete(
     let leaving = says_leaving(&data).then_some(znode.stat.mzxid);
     data.truncate(DATA_MAX);
     let alive = alive.map(|stat| Alive { owner: stat.ephemeral_owner, czxid: stat.czxid });
-    Ok(Some(Observation { leaving, had_children: stat.cversion != 0, alive, data }))
+    let had_children = stat.cversion != 0;
+    Ok(Some(Observation { leaving, had_children, alive, expected: false, data }))
 }
 
 /// `state=leaving`, alone or among other words, or JSON with `"state": "leaving"`.

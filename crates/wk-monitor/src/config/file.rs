@@ -9,11 +9,10 @@ use wk_alert::{CureMode, CurePolicy};
 use wk_rules::{ThresholdError, Thresholds};
 
 use super::access::{RawTls, access};
+use super::preset::RawPreset;
 use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
 use crate::channel::{Channel, UrlError};
 
-/// Registries that are known beside `/nodes`.
-const PRESETS: &[&str] = &["kafka", "hbase", "solr", "storm", "curator", "dubbo"];
 /// Longest name of an ensemble, a site or a group: they become labels.
 const NAME_MAX: usize = 100;
 
@@ -119,7 +118,7 @@ struct RawEnsemble {
     #[serde(default)]
     agents: Vec<String>,
     #[serde(default)]
-    presets: Vec<String>,
+    presets: Vec<RawPreset>,
     #[serde(default)]
     expected: Vec<String>,
     canary: Option<bool>,
@@ -269,10 +268,6 @@ fn ensemble(
     if let Some(site) = &raw.site {
         is_name(&key("site"), site)?;
     }
-    if let Some(preset) = raw.presets.iter().find(|preset| !PRESETS.contains(&preset.as_str())) {
-        let rule = format!("must be one of {}", PRESETS.join(", "));
-        return Err(Refusal::new(key("presets"), preset, &rule));
-    }
     let is_node = |node: &str| {
         let parts: Vec<&str> = node.split('/').collect();
         parts.len() <= 2 && parts.iter().all(|part| !part.is_empty())
@@ -286,7 +281,7 @@ fn ensemble(
         site: raw.site,
         tap: raw.tap,
         agents: raw.agents,
-        presets: raw.presets,
+        presets: super::preset::presets(&key("presets"), raw.presets)?,
         expected: raw.expected,
         canary_off: raw.canary == Some(false),
         name,
@@ -338,7 +333,7 @@ fn on_down(key: &str, raw: &RawOnDown) -> Result<OnDown, Refusal> {
 }
 
 /// A number and its unit: ms, s, m, h or d.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -479,7 +474,11 @@ mod tests {
             tap: true,
             canary_off: true,
             agents: list(&["zk1:7182"]),
-            presets: list(&["kafka"]),
+            presets: vec![crate::config::PresetConfig {
+                name: "kafka".into(),
+                pattern: "/brokers/ids/*".into(),
+                ttl: Duration::from_hours(24),
+            }],
             expected: list(&["web/one", "two"]),
             ..EnsembleConfig::new("prod", list(&["zk1:2181", "zk2:2181"]))
         };

@@ -16,6 +16,14 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::AliveDeleted => "会话 {0} 并未结束：alive 节点被单独删除",
         FactKind::CannotTell => "从外部无法判断会话 {0} 是过期还是主动关闭；未写入 state=leaving",
         FactKind::SaidLeaving => "{0} 已声明 state=leaving",
+        FactKind::FlatBack => "{0} 存在，由会话 {1} 持有",
+        FactKind::FlatGone => "{0} 已消失；原由会话 {1} 持有",
+        FactKind::FlatForged => "{0} 由监控自身的会话 {1} 持有：拒绝采信，不能证明存活",
+        FactKind::FlatNotEphemeral => "{0} 不是临时节点：拒绝采信，不能证明存活",
+        FactKind::ExpectedMissing => "watchkeeper.toml 要求 {0} 存在，但它不在",
+        FactKind::ReadDenied => {
+            "{0} 的 ACL 不允许监控读取：请为监控的凭据（[ensemble.NAME] auth）授予 r 权限"
+        }
         FactKind::FoundDead => "{0} 在监控首次查看之前曾经存活，现在不在",
         FactKind::DiedUnseen => "{0} 自 {1:time} 起在线，在监控离线期间消失",
         FactKind::AliveForged => "{0}/alive 由监控自身的会话 {1} 持有：拒绝采信，不能证明存活",

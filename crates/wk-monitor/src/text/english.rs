@@ -19,6 +19,17 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
              no state=leaving was written"
         }
         FactKind::SaidLeaving => "{0} said state=leaving",
+        FactKind::FlatBack => "{0} is there, held by session {1}",
+        FactKind::FlatGone => "{0} is gone; session {1} held it",
+        FactKind::FlatForged => {
+            "{0} is held by the monitor's own session {1}: refused, it proves nobody's life"
+        }
+        FactKind::FlatNotEphemeral => "{0} is not ephemeral: refused, it proves nobody's life",
+        FactKind::ExpectedMissing => "{0} is expected by watchkeeper.toml, and is not there",
+        FactKind::ReadDenied => {
+            "the ACL of {0} does not let the monitor read it: give the monitor's credentials \
+             ([ensemble.NAME] auth) the right r on it"
+        }
         FactKind::FoundDead => "{0} had been alive before the monitor first looked, and is not now",
         FactKind::DiedUnseen => {
             "{0} was up since {1:time} when last seen; the monitor was away when it went"

@@ -4,5 +4,6 @@
 
 mod cures;
 mod nodes;
+mod presets;
 mod servers;
 mod site;

@@ -71,6 +71,15 @@ impl Site {
 
     /// A monitor as inside `up`: the server tells it of session ends.
     pub(crate) async fn inside(&self, urls: &[String]) -> Monitor {
+        self.inside_as(EnsembleConfig::default(), urls).await
+    }
+
+    /// The same, with what else is configured of the ensemble.
+    pub(crate) async fn with(&self, ensemble: EnsembleConfig) -> Monitor {
+        self.inside_as(ensemble, &[]).await
+    }
+
+    async fn inside_as(&self, ensemble: EnsembleConfig, urls: &[String]) -> Monitor {
         let mut ends = self.server.as_ref().unwrap().session_ends();
         let (tell, told) = mpsc::channel(1024);
         tokio::spawn(async move {
@@ -81,11 +90,22 @@ impl Site {
                 }
             }
         });
-        self.start_monitor(urls, Some(told), self.client(Duration::from_secs(10))).await
+        let client = self.client(Duration::from_secs(10));
+        self.start(ensemble, urls, Some(told), client).await
     }
 
     async fn start_monitor(
         &self,
+        urls: &[String],
+        session_ends: Option<mpsc::Receiver<SessionEnd>>,
+        client: Client,
+    ) -> Monitor {
+        self.start(EnsembleConfig::default(), urls, session_ends, client).await
+    }
+
+    async fn start(
+        &self,
+        ensemble: EnsembleConfig,
         urls: &[String],
         session_ends: Option<mpsc::Receiver<SessionEnd>>,
         client: Client,
@@ -99,8 +119,8 @@ impl Site {
         let groups = self.groups.clone();
         let config = Config { channels, figures_interval, groups, ..defaults };
         let servers = vec![self.address.to_string()];
-        let port =
-            EnsemblePort { config: EnsembleConfig::new("local", servers), client, session_ends };
+        let ensemble = EnsembleConfig { name: "local".into(), servers, ..ensemble };
+        let port = EnsemblePort { config: ensemble, client, session_ends };
         Monitor::start(config, vec![port]).await.unwrap()
     }
 
