@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::alarm::{incidents, notify, status, top};
 use crate::completion;
 use crate::demo;
+use crate::rules;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
 use crate::tap;
@@ -49,6 +50,7 @@ enum Command {
     Status(status::Args),
     Top(top::Args),
     Notify(notify::Args),
+    Rules(rules::Args),
     Completion(completion::Args),
 }
 
@@ -111,6 +113,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Notify(args) => notify::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod exit;
 mod logging;
 mod print;
+mod rules;
 mod server;
 mod shell;
 mod signals;

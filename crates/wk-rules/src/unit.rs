@@ -123,12 +123,16 @@ groups:
     - exp_labels: {{severity: page, job: a, instance: x}}
       exp_annotations: {{summary: x down in north}}
   promql_expr_test:
-  - {{expr: 'job:up:sum', eval_time: 1m, exp_samples: [{{labels: 'job:up:sum{{job=\"a\"}}', value: 1}}]}}
+  - {{expr: 'job:up:sum', eval_time: 1m, exp_samples: [{{labels: 'job:up:sum{{job=\"a\"}}', \
+      value: 1}}]}}
   - expr: ALERTS
     eval_time: 1m
     exp_samples:
-    - {{labels: 'ALERTS{{alertname=\"Down\", alertstate=\"pending\", instance=\"x\", job=\"a\", severity=\"page\"}}', value: 1}}
-  - {{expr: 'ALERTS_FOR_STATE', eval_time: 3m, exp_samples: [{{labels: 'ALERTS_FOR_STATE{{alertname=\"Down\", instance=\"x\", job=\"a\", severity=\"page\"}}', value: 60}}]}}
+    - {{labels: 'ALERTS{{alertname=\"Down\", alertstate=\"pending\", instance=\"x\", job=\"a\", \
+        severity=\"page\"}}', value: 1}}
+  - {{expr: 'ALERTS_FOR_STATE', eval_time: 3m, \
+      exp_samples: [{{labels: 'ALERTS_FOR_STATE{{alertname=\"Down\", instance=\"x\", job=\"a\", \
+      severity=\"page\"}}', value: 60}}]}}
   - {{expr: 'up{{instance=\"y\"}}', eval_time: 10m}}
   - {{expr: '1 + 1', eval_time: 0, exp_samples: [{{labels: '{{}}', value: 2}}]}}
 "
@@ -140,11 +144,17 @@ groups:
     fn every_kind_of_miss_fails() {
         for case in [
             "alert_rule_test: [{eval_time: 3m, alertname: Down}]",
-            "alert_rule_test: [{eval_time: 2m, alertname: Down, exp_alerts: [{exp_labels: {severity: page, job: a, instance: x}, exp_annotations: {summary: x down in north}}]}]",
-            "alert_rule_test: [{eval_time: 3m, alertname: Down, exp_alerts: [{exp_labels: {severity: page, job: a, instance: x}}]}]",
-            "alert_rule_test: [{eval_time: 3m, alertname: Down, exp_alerts: [{exp_labels: {job: a, instance: x}, exp_annotations: {summary: x down in north}}]}]",
+            "alert_rule_test: [{eval_time: 2m, alertname: Down, \
+                exp_alerts: [{exp_labels: {severity: page, job: a, instance: x}, \
+                exp_annotations: {summary: x down in north}}]}]",
+            "alert_rule_test: [{eval_time: 3m, alertname: Down, \
+                exp_alerts: [{exp_labels: {severity: page, job: a, instance: x}}]}]",
+            "alert_rule_test: [{eval_time: 3m, alertname: Down, \
+                exp_alerts: [{exp_labels: {job: a, instance: x}, \
+                exp_annotations: {summary: x down in north}}]}]",
             "alert_rule_test: [{eval_time: 3m, alertname: ''}]",
-            "promql_expr_test: [{expr: 'job:up:sum', eval_time: 1m, exp_samples: [{labels: 'job:up:sum{job=\"a\"}', value: 2}]}]",
+            "promql_expr_test: [{expr: 'job:up:sum', eval_time: 1m, \
+                exp_samples: [{labels: 'job:up:sum{job=\"a\"}', value: 2}]}]",
             "promql_expr_test: [{expr: 'job:up:sum', eval_time: 1m}]",
             "promql_expr_test: [{expr: 'up{', eval_time: 1m}]",
             "promql_expr_test: [{expr: 'up[1m]', eval_time: 1m}]",

@@ -134,6 +134,11 @@ pub(super) fn values(text: &str, budget: &mut usize) -> Result<Vec<Option<f64>>,
             None => (item, None),
         };
         let is_blank = head == "_";
+        // As in promtool: a word is one with the x behind it.
+        if times.is_some() && head.contains(|char: char| char.is_ascii_alphabetic() && char != 'e')
+        {
+            return Err(format!("{item:?}: only numbers and _ can be repeated"));
+        }
         // `1x3` is the first and three more; `_x3` is three.
         let count = match (times, is_blank) {
             (None, _) => 1,
@@ -222,11 +227,14 @@ mod tests {
             ("-1-1x2", "-1 -2 -3"),
             ("1e-1+1e+0x1", "0.1 1.1"),
             ("_ _x2 stale NaN Inf -Inf", "_ _ _ stale NaN inf -inf"),
-            ("stalex1 0x0", "stale stale 0"),
+            ("stale 0x0", "stale 0"),
         ] {
             assert_eq!(read(text), want, "{text}");
         }
-        for bad in ["a", "1+", "1+2", "1x", "1xx2", "x3", "--1", "1++2x3", "1x-1", "1x101"] {
+        for bad in [
+            "a", "1+", "1+2", "1x", "1xx2", "x3", "--1", "1++2x3", "1x-1", "1x101", "NaNx2",
+            "stalex1", "-Infx1",
+        ] {
             assert!(values(bad, &mut 100).is_err(), "{bad}");
         }
     }
