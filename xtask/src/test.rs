@@ -52,6 +52,7 @@ const PEER_GROUPS: &[Group] = &[
         title: "the tap beside Apache's txn logs",
         needs: &[Peer::ZooKeeper, Peer::ZooKeeperAt(Version::V3_8)],
     },
+    Group { module: "faults", title: "faults of an Apache ensemble", needs: &[Peer::ZooKeeper] },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
     Group { module: "admin", title: "Apache's AdminServer", needs: &[Peer::ZooKeeper] },
     Group {

@@ -24,6 +24,7 @@ mod curator;
 mod damage;
 mod disk;
 mod ensembles;
+mod faults;
 mod guide;
 mod harness;
 mod kazoo;
