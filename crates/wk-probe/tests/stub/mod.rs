@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 /// What comes back.
 #[derive(Clone)]
-pub enum Say {
+pub(crate) enum Say {
     /// These bytes, then the end.
     Bytes(Vec<u8>),
     /// The first, then the second for ever; `{}` in it is a number.
@@ -22,12 +22,12 @@ pub enum Say {
 }
 
 impl Say {
-    pub fn text(text: &str) -> Self {
+    pub(crate) fn text(text: &str) -> Self {
         Self::Bytes(text.as_bytes().to_vec())
     }
 
     /// As an HTTP answer.
-    pub fn page(body: &str) -> Self {
+    pub(crate) fn page(body: &str) -> Self {
         let length = body.len();
         let head =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
@@ -41,14 +41,14 @@ struct Script {
     asked: BTreeMap<String, usize>,
 }
 
-pub struct Stub {
+pub(crate) struct Stub {
     port: u16,
     script: Arc<Mutex<Script>>,
     _listening: JoinSet<()>,
 }
 
 impl Stub {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Mutex::new(Script::default()));
@@ -63,21 +63,21 @@ impl Stub {
         Self { port, script, _listening: listening }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// What a word or a path is answered from now on.
-    pub fn say(&self, what: &str, say: Say) {
+    pub(crate) fn say(&self, what: &str, say: Say) {
         self.script.lock().unwrap().answers.insert(what.to_owned(), say);
     }
 
     /// How often it was asked.
-    pub fn asked(&self, what: &str) -> usize {
+    pub(crate) fn asked(&self, what: &str) -> usize {
         self.script.lock().unwrap().asked.get(what).copied().unwrap_or_default()
     }
 }
