@@ -12,9 +12,11 @@ use crate::text::Lang;
 
 mod access;
 mod file;
+mod ports;
 mod preset;
 
 pub use file::{ConfigError, FileConfig};
+pub use ports::{PagePorts, PortPair};
 pub use preset::PresetConfig;
 
 /// What the monitor runs with; only legal values.
@@ -30,11 +32,12 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// A fault that comes back within this time is the same episode. Default 5 min.
     pub hold: Duration,
-    /// How often a healthy server is probed. Default 2 s.
+    /// How often a healthy server is asked that only words tell of. Default 2 s; one with a page is
+    /// looked at each second.
     pub probe_interval: Duration,
     /// How often it is asked for all its figures (`mntr`). Default 10 s.
     pub figures_interval: Duration,
-    /// Longest wait for a server's answer. Default 2 s.
+    /// Longest wait for a server's answer. Default 1 s.
     pub probe_timeout: Duration,
     /// What is known of groups of nodes beforehand, by name.
     pub groups: BTreeMap<String, GroupConfig>,
@@ -53,7 +56,7 @@ impl Config {
             hold: Duration::from_mins(5),
             probe_interval: Duration::from_secs(2),
             figures_interval: Duration::from_secs(10),
-            probe_timeout: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(1),
             groups: BTreeMap::new(),
             rules: RulesConfig::default(),
         }
@@ -81,6 +84,8 @@ pub struct EnsembleConfig {
     pub access: Access,
     /// Whether no canary writes to it.
     pub canary_off: bool,
+    /// Where the pages of its servers are.
+    pub ports: PagePorts,
 }
 
 impl EnsembleConfig {

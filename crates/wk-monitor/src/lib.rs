@@ -29,7 +29,8 @@ mod view;
 
 pub use channel::{Channel, UrlError, parse_notify};
 pub use config::{
-    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, PresetConfig, RulesConfig,
+    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, PagePorts, PortPair,
+    PresetConfig, RulesConfig,
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{

@@ -1,210 +1,235 @@
-//! Probes: what a server says of itself by `srvr` and `mntr`, asked one at a time.
+//! The task that looks at one server, and what it reports of each look.
 //!
-//! A word costs the server a line in its log: a healthy server is asked seldom, one whose answer has
-//! just changed often, until the detector has made up its mind.
+//! A server with a page is looked at each second. Where only words answer, each costs the server a
+//! line in its log: a healthy one is then asked seldom, one whose answer has just changed often,
+//! until the detector has made up its mind.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use wk_alert::server::Probe;
-use wk_client::four_letter;
+use wk_client::Connect;
+use wk_probe::figures::Figures;
+use wk_probe::look::{self, Look, Looker, Outcome, SharedBoard, Target};
+use wk_probe::note::Note;
+use wk_promql::Sample;
 
+use crate::time::Timestamp;
 use crate::view::Latency;
 
-/// After a change, so many probes at this distance.
+/// How often a server is looked at that a page tells of.
+const QUIET_INTERVAL: Duration = Duration::from_secs(1);
+/// After a change, so many looks at this distance.
 const CLOSE_LOOKS: u32 = 6;
 const CLOSE_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a word that was refused is asked again: the operator may have allowed it.
-const REFUSED_INTERVAL: Duration = Duration::from_mins(1);
-/// How much of an odd answer is kept as evidence.
-const SHOWN_MAX: usize = 120;
+/// So long after the leader the others are looked at: a follower's last txn is then compared with
+/// what the leader had just before.
+const AFTER_LEADER: Duration = Duration::from_millis(300);
 
-/// What one probe brought.
+/// What one look brought.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) probe: Probe,
     pub(crate) took: Duration,
-    /// What `srvr` said, if it answered so.
+    /// What it says of itself, if it serves.
     pub(crate) srvr: Option<Srvr>,
-    /// The rows of `mntr`, if it was asked and answered.
+    /// Its figures as rows, if this look brought new ones.
     pub(crate) mntr: Option<Arc<[(String, String)]>>,
-    /// Words that the server's whitelist refuses.
-    pub(crate) refused: Vec<&'static str>,
+    /// `up` and its figures, with the ends of those that are no more.
+    pub(crate) samples: Vec<Sample>,
+    /// What could not be seen.
+    pub(crate) notes: BTreeSet<Note>,
 }
 
-/// The answer to `srvr`.
+/// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Srvr {
     pub(crate) version: Option<String>,
     pub(crate) mode: Option<String>,
     pub(crate) zxid: Option<String>,
+    /// What follows is `None` in a look without new figures.
     pub(crate) latency: Option<Latency>,
     pub(crate) connections: Option<u64>,
     pub(crate) outstanding: Option<u64>,
     pub(crate) znodes: Option<u64>,
 }
 
-/// How a server is probed.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace {
-    pub(crate) interval: Duration,
-    pub(crate) figures_interval: Duration,
-    pub(crate) timeout: Duration,
+impl Srvr {
+    /// This one, with the figures of `older` where this look brought none.
+    pub(crate) fn over(self, older: Option<Self>) -> Self {
+        let older = older.unwrap_or_default();
+        Self {
+            latency: self.latency.or(older.latency),
+            connections: self.connections.or(older.connections),
+            outstanding: self.outstanding.or(older.outstanding),
+            znodes: self.znodes.or(older.znodes),
+            ..self
+        }
+    }
 }
 
-/// Probes one server until nobody listens any more; `nudge` asks for a look at once.
-pub(crate) async fn watch(
-    address: String,
-    pace: Pace,
-    nudge: Arc<Notify>,
-    reports: mpsc::Sender<Report>,
-) {
+/// Whom a task looks at, and how.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) target: Target,
+    pub(crate) pace: look::Pace,
+    /// How often it is looked at where only words answer.
+    pub(crate) words_interval: Duration,
+    pub(crate) connect: Arc<dyn Connect>,
+    pub(crate) board: SharedBoard,
+    pub(crate) origin: Instant,
+}
+
+/// Looks at one server until nobody listens any more; `nudge` asks for a look at once.
+pub(crate) async fn watch(setup: Setup, nudge: Arc<Notify>, reports: mpsc::Sender<Report>) {
+    let phase = phase(&setup.target.ensemble);
+    let (connect, board) = (Arc::clone(&setup.connect), Arc::clone(&setup.board));
+    let mut looker = Looker::new(setup.target, setup.pace, connect, board, setup.origin);
     let mut close_looks = CLOSE_LOOKS;
     let mut last_kind = None;
-    let mut figures_due = Instant::now();
     loop {
-        let begun = Instant::now();
-        let mut report = ask_srvr(&address, pace.timeout).await;
+        let report = Report::of(looker.look(Timestamp::now().0).await);
         let kind = std::mem::discriminant(&report.probe);
         if last_kind.replace(kind) != Some(kind) {
             close_looks = CLOSE_LOOKS;
         }
-        let serving = matches!(report.probe, Probe::Serving { .. });
-        if serving && figures_due <= Instant::now() {
-            let refused = ask_mntr(&address, pace.timeout, &mut report).await;
-            let interval = if refused { REFUSED_INTERVAL } else { pace.figures_interval };
-            figures_due = Instant::now() + interval;
-        }
         if reports.send(report).await.is_err() {
             return;
         }
-        let interval = if close_looks > 0 { CLOSE_INTERVAL } else { pace.interval };
+        let wait = if close_looks > 0 {
+            CLOSE_INTERVAL
+        } else {
+            let interval = if looker.is_quiet() { QUIET_INTERVAL } else { setup.words_interval };
+            let own = if looker.leads() { Duration::ZERO } else { AFTER_LEADER };
+            until_next(Timestamp::now().0, interval, phase + own)
+        };
         close_looks = close_looks.saturating_sub(1);
         tokio::select! {
-            () = tokio::time::sleep(interval.saturating_sub(begun.elapsed())) => (),
+            () = tokio::time::sleep(wait) => (),
             () = nudge.notified() => {
                 close_looks = CLOSE_LOOKS;
-                // A nudge during a probe must not make two in a breath.
+                // A nudge during a look must not make two in a breath.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-async fn ask_srvr(address: &str, timeout: Duration) -> Report {
-    let begun = Instant::now();
-    let answer = four_letter(address, "srvr", timeout).await;
-    let took = begun.elapsed();
-    let (probe, srvr, refused) = match answer {
-        Err(err) => (Probe::NoAnswer { reason: format!("srvr: {err}") }, None, vec![]),
-        Ok(text) => read_srvr(&text),
+/// Ensembles are looked at at different times within the second.
+fn phase(ensemble: &str) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    ensemble.hash(&mut hasher);
+    Duration::from_millis(hasher.finish() % 1000)
+}
+
+/// The time from `now` (milliseconds since 1970) to the next full `interval` and `phase`, at least
+/// half an interval away.
+fn until_next(now: i64, interval: Duration, phase: Duration) -> Duration {
+    let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX).max(1);
+    let interval = millis(interval);
+    let mut wait = (millis(phase) - now).rem_euclid(interval);
+    if wait < interval / 2 {
+        wait += interval;
+    }
+    Duration::from_millis(wait.unsigned_abs())
+}
+
+impl Report {
+    fn of(look: Look) -> Self {
+        let probe = match look.outcome {
+            Outcome::Serving { mode } => Probe::Serving { mode },
+            Outcome::NotServing { answer } => Probe::NotServing { answer },
+            Outcome::NoAnswer { reason } => Probe::NoAnswer { reason },
+        };
+        let figures = look.figures.as_ref();
+        let srvr = match &probe {
+            // It lives, and nobody says more.
+            Probe::Serving { mode } if mode == "?" && figures.is_none() => None,
+            Probe::Serving { mode } => Some(Srvr {
+                version: look.identity.version,
+                mode: (mode != "?").then(|| mode.clone()),
+                zxid: look.identity.zxid.map(|zxid| format!("{zxid:#x}")),
+                latency: figures.and_then(latency),
+                connections: figures.and_then(|f| whole(f, "num_alive_connections")),
+                outstanding: figures.and_then(|f| whole(f, "outstanding_requests")),
+                znodes: figures.and_then(|f| whole(f, "znode_count")),
+            }),
+            Probe::NotServing { .. } | Probe::NoAnswer { .. } => None,
+        };
+        let mntr = figures.filter(|_| srvr.is_some()).map(rows);
+        Self { probe, took: look.took, srvr, mntr, samples: look.samples, notes: look.notes }
+    }
+}
+
+fn latency(figures: &Figures) -> Option<Latency> {
+    let seconds = |name| Some(figures.value(name)? / 1000.0);
+    let (min, avg) = (seconds("min_latency")?, seconds("avg_latency")?);
+    Some(Latency { min, avg, max: seconds("max_latency")? })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn whole(figures: &Figures, name: &str) -> Option<u64> {
+    figures.value(name).filter(|value| *value >= 0.0).map(|value| value as u64)
+}
+
+/// `name{label="value"}` and the value.
+fn rows(figures: &Figures) -> Arc<[(String, String)]> {
+    let row = |series: &wk_probe::page::Series| {
+        let labels: Vec<String> =
+            series.labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let name = &series.name;
+        let key = if labels.is_empty() {
+            name.clone()
+        } else {
+            format!("{name}{{{}}}", labels.join(","))
+        };
+        (key, series.value.to_string())
     };
-    Report { probe, took, srvr, mntr: None, refused }
-}
-
-/// Says whether the word was refused.
-async fn ask_mntr(address: &str, timeout: Duration, report: &mut Report) -> bool {
-    let Ok(text) = four_letter(address, "mntr", timeout).await else { return false };
-    if is_refusal(&text) {
-        report.refused.push("mntr");
-        return true;
-    }
-    report.mntr = Some(read_mntr(&text));
-    false
-}
-
-fn read_srvr(text: &str) -> (Probe, Option<Srvr>, Vec<&'static str>) {
-    if is_refusal(text) {
-        // It is alive; whether it serves, the session of our own must tell.
-        return (Probe::Serving { mode: "?".into() }, None, vec!["srvr"]);
-    }
-    let srvr = parse_srvr(text);
-    match &srvr.mode {
-        Some(mode) => (Probe::Serving { mode: mode.clone() }, Some(srvr), vec![]),
-        None if text.trim().is_empty() => {
-            let reason = "srvr: closed without an answer (connection limit?)".into();
-            (Probe::NoAnswer { reason }, None, vec![])
-        }
-        None => {
-            let answer = text.trim().chars().take(SHOWN_MAX).collect();
-            (Probe::NotServing { answer }, None, vec![])
-        }
-    }
-}
-
-fn is_refusal(text: &str) -> bool {
-    text.contains("not executed because it is not in the whitelist")
-}
-
-fn parse_srvr(text: &str) -> Srvr {
-    let mut srvr = Srvr::default();
-    for (key, value) in text.lines().filter_map(|line| line.split_once(": ")) {
-        let value = value.trim();
-        match key {
-            "Zookeeper version" => srvr.version = value.split(',').next().map(str::to_owned),
-            "Mode" => srvr.mode = Some(value.to_owned()),
-            "Zxid" => srvr.zxid = Some(value.to_owned()),
-            "Latency min/avg/max" => srvr.latency = parse_latency(value),
-            "Connections" => srvr.connections = value.parse().ok(),
-            "Outstanding" => srvr.outstanding = value.parse().ok(),
-            "Node count" => srvr.znodes = value.parse().ok(),
-            _ => (),
-        }
-    }
-    srvr
-}
-
-/// `0/0.5/12`, in milliseconds.
-fn parse_latency(text: &str) -> Option<Latency> {
-    let mut parts = text.split('/').map(|part| part.parse::<f64>().map(|ms| ms / 1000.0));
-    let mut next = || parts.next()?.ok();
-    Some(Latency { min: next()?, avg: next()?, max: next()? })
-}
-
-/// `zk_name<TAB>value` a line.
-fn read_mntr(text: &str) -> Arc<[(String, String)]> {
-    let row = |line: &str| {
-        let (name, value) = line.split_once('\t')?;
-        Some((name.strip_prefix("zk_")?.to_owned(), value.trim().to_owned()))
-    };
-    text.lines().filter_map(row).collect()
+    figures.series.iter().map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "Zookeeper version: 3.9.5-abc, built on 2025-01-01 00:00 UTC\n\
-        Latency min/avg/max: 0/0.5/12\nReceived: 5\nSent: 4\nConnections: 2\nOutstanding: 1\n\
-        Zxid: 0x500000003\nMode: follower\nNode count: 17\n";
+    #[test]
+    fn looks_come_at_the_phase_and_never_in_a_breath() {
+        let next = |now, phase| {
+            until_next(now, Duration::from_secs(1), Duration::from_millis(phase)).as_millis()
+        };
+        assert_eq!((next(1_000, 300), next(1_000, 700)), (1300, 700));
+        assert_eq!((next(1_299, 300), next(1_301, 300)), (1001, 999));
+        assert!(phase("a") < Duration::from_secs(1));
+    }
 
     #[test]
-    fn srvr_is_read() {
-        let (probe, srvr, _) = read_srvr(ANSWER);
-        assert_eq!(probe, Probe::Serving { mode: "follower".into() });
-        let srvr = srvr.expect("read");
-        assert_eq!(srvr.version.as_deref(), Some("3.9.5-abc"));
+    fn a_look_becomes_rows_and_figures_for_the_pages() {
+        let figures = Figures::from_mntr(
+            "zk_znode_count\t5\nzk_min_latency\t0\nzk_avg_latency\t0.5\nzk_max_latency\t12\n\
+             zk_fsynctime{quantile=\"0.5\"}\tNaN\n",
+        );
+        let look = Look {
+            instance: "h:1".into(),
+            at: 1,
+            took: Duration::ZERO,
+            outcome: Outcome::Serving { mode: "follower".into() },
+            samples: vec![],
+            figures: Some(figures),
+            identity: look::Identity { zxid: Some(0x5_0000_0003), ..look::Identity::default() },
+            notes: BTreeSet::new(),
+        };
+        let report = Report::of(look);
+        assert_eq!(report.probe, Probe::Serving { mode: "follower".into() });
+        let srvr = report.srvr.expect("it serves");
         assert_eq!(srvr.zxid.as_deref(), Some("0x500000003"));
         assert_eq!(srvr.latency, Some(Latency { min: 0.0, avg: 0.0005, max: 0.012 }));
-        assert_eq!((srvr.connections, srvr.outstanding, srvr.znodes), (Some(2), Some(1), Some(17)));
-    }
-
-    #[test]
-    fn not_serving_refused_and_empty_are_told_apart() {
-        let (probe, ..) = read_srvr("This ZooKeeper instance is not currently serving requests\n");
-        assert!(matches!(probe, Probe::NotServing { answer } if answer.starts_with("This Zoo")));
-        let refusal = "srvr is not executed because it is not in the whitelist.\n";
-        let (probe, _, refused) = read_srvr(refusal);
-        assert!(matches!(probe, Probe::Serving { .. }));
-        assert_eq!(refused, ["srvr"]);
-        assert!(matches!(read_srvr("").0, Probe::NoAnswer { .. }));
-    }
-
-    #[test]
-    fn mntr_rows_lose_their_prefix() {
-        let rows = read_mntr("zk_version\t3.9.5\nzk_znode_count\t5\nnoise\n");
-        assert_eq!(rows[1], ("znode_count".to_owned(), "5".to_owned()));
-        assert_eq!(rows.len(), 2);
+        assert_eq!((srvr.znodes, srvr.connections), (Some(5), None));
+        let rows = report.mntr.expect("it has figures");
+        let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert!(rows.contains(&row("znode_count", "5")));
+        assert!(rows.contains(&row("fsynctime{quantile=\"0.5\"}", "NaN")));
     }
 }

@@ -7,6 +7,7 @@ use wk_alert::node::{NodeKey, NodeRecord, Nodes};
 use wk_alert::server::{Probe, ServerDetector};
 use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
 use wk_client::Client;
+use wk_probe::note::Note;
 
 use crate::canary::Perch;
 use crate::channel::Channel;
@@ -60,7 +61,7 @@ pub(crate) struct WatchedServer {
     pub(crate) perch: Option<Perch>,
     srvr: Option<Srvr>,
     mntr: Arc<[(String, String)]>,
-    refused: Vec<&'static str>,
+    notes: BTreeSet<Note>,
     probe_seconds: Option<f64>,
     last_seen: Option<Timestamp>,
     last_error: Option<String>,
@@ -69,20 +70,15 @@ pub(crate) struct WatchedServer {
 }
 
 impl WatchedServer {
-    pub(crate) fn new(
-        detector: ServerDetector,
-        series: ServerSeries,
-        probing: Probing,
-        perch: Option<Perch>,
-    ) -> Self {
+    pub(crate) fn new(detector: ServerDetector, probing: Probing, perch: Option<Perch>) -> Self {
         Self {
             detector,
-            series,
+            series: ServerSeries::default(),
             probing,
             perch,
             srvr: None,
             mntr: Arc::default(),
-            refused: Vec::new(),
+            notes: BTreeSet::new(),
             probe_seconds: None,
             last_seen: None,
             last_error: None,
@@ -95,18 +91,14 @@ impl WatchedServer {
     pub(crate) fn take(&mut self, now: Now, report: Report, out: &mut Vec<Finding>) {
         self.detector.step(now, &report.probe, out);
         self.probes += 1;
+        self.notes = report.notes;
         match &report.probe {
             Probe::Serving { .. } => {
                 self.last_seen = Some(now.wall.into());
                 self.last_error = None;
                 self.probe_seconds = Some(report.took.as_secs_f64());
-                self.srvr = report.srvr;
+                self.srvr = report.srvr.map(|srvr| srvr.over(self.srvr.take()));
                 self.mntr = report.mntr.unwrap_or_else(|| Arc::clone(&self.mntr));
-                for word in report.refused {
-                    if !self.refused.contains(&word) {
-                        self.refused.push(word);
-                    }
-                }
             }
             Probe::NotServing { answer } => {
                 self.failures += 1;
@@ -120,12 +112,6 @@ impl WatchedServer {
                 self.last_error = Some(reason.clone());
                 self.mntr = Arc::default();
             }
-        }
-        if !self.mntr.is_empty() {
-            self.refused.retain(|word| *word != "mntr");
-        }
-        if self.srvr.is_some() {
-            self.refused.retain(|word| *word != "srvr");
         }
     }
 
@@ -290,12 +276,9 @@ fn groups(nodes: &[Node]) -> Vec<Group> {
 
 fn notes(watched: &Watched, lang: Lang) -> Vec<String> {
     let mut notes = Vec::new();
-    for server in &watched.servers {
-        for word in &server.refused {
-            let args = [server.detector.instance().to_owned(), (*word).to_owned()];
-            notes.push(lang.sentence(Word::NotWhitelisted, &args));
-        }
-    }
+    // Several servers may say the same of their ensemble.
+    let said: BTreeSet<&Note> = watched.servers.iter().flat_map(|server| &server.notes).collect();
+    notes.extend(said.into_iter().map(|note| lang.note(note)));
     notes.extend(watched.notes.values().cloned());
     if watched.old_watches {
         notes.push(lang.sentence(Word::OldWatches, std::slice::from_ref(&watched.config.name)));

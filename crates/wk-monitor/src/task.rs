@@ -1,15 +1,17 @@
 //! Tasks that look: started with what they watch, started again when they panic, ended by a drop.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::error;
+use wk_probe::look::{Pace, Ports, SharedBoard, Target};
 
-use crate::config::Config;
+use crate::config::{Config, EnsembleConfig};
 use crate::engine::Event;
-use crate::probe::{self, Pace};
+use crate::probe::{self, Setup};
 
 /// Wait before a task that panicked is started again.
 const RESTART: Duration = Duration::from_secs(1);
@@ -62,9 +64,12 @@ pub(crate) fn forward<T: Send + 'static>(
 }
 
 /// Starts the probes of servers, while the monitor runs too.
-#[derive(Debug)]
 pub(crate) struct Prober {
     pace: Pace,
+    words_interval: Duration,
+    origin: Instant,
+    /// What the looks at one ensemble share, by its index.
+    boards: Mutex<BTreeMap<usize, SharedBoard>>,
     events: mpsc::Sender<Event>,
 }
 
@@ -78,21 +83,47 @@ pub(crate) struct Probing {
 
 impl Prober {
     pub(crate) fn new(config: &Config, events: mpsc::Sender<Event>) -> Self {
-        let pace = Pace {
-            interval: config.probe_interval,
-            figures_interval: config.figures_interval,
-            timeout: config.probe_timeout,
-        };
-        Self { pace, events }
+        let (limit, mntr) = (config.probe_timeout, config.figures_interval);
+        let patience = limit * 2 / 5;
+        let pace = Pace { limit, patience, mntr, ..Pace::default() };
+        let (words_interval, origin) = (config.probe_interval, Instant::now());
+        Self { pace, words_interval, origin, boards: Mutex::default(), events }
     }
 
-    /// Begins to probe `instance` of the ensemble with this index.
-    pub(crate) fn start(&self, ensemble: usize, instance: &str) -> Probing {
+    /// The board of the ensemble with this index.
+    pub(crate) fn board(&self, ensemble: usize) -> SharedBoard {
+        let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(boards.entry(ensemble).or_default())
+    }
+
+    /// Begins to look at `instance` of the ensemble with this index; `alone_on_host` says that no
+    /// other watched server is on its host.
+    pub(crate) fn start(
+        &self,
+        ensemble: usize,
+        config: &EnsembleConfig,
+        instance: &str,
+        alone_on_host: bool,
+    ) -> Probing {
         let nudge = Arc::new(Notify::new());
         let (reports, reports_in) = mpsc::channel(1);
-        let (address, pace, nudged) = (instance.to_owned(), self.pace.clone(), Arc::clone(&nudge));
+        let target = Target {
+            ensemble: config.name.clone(),
+            site: config.site.clone(),
+            instance: instance.to_owned(),
+            ports: Ports { alone_on_host, ..config.ports_of(instance) },
+        };
+        let setup = Setup {
+            target,
+            pace: self.pace,
+            words_interval: self.words_interval,
+            connect: Arc::new(config.access.clone()),
+            board: self.board(ensemble),
+            origin: self.origin,
+        };
+        let nudged = Arc::clone(&nudge);
         let task = supervise("probe", move || {
-            probe::watch(address.clone(), pace.clone(), Arc::clone(&nudged), reports.clone())
+            probe::watch(setup.clone(), Arc::clone(&nudged), reports.clone())
         });
         let instance: Arc<str> = instance.into();
         forward(reports_in, self.events.clone(), move |report| Event::Probed {

@@ -1,6 +1,7 @@
 //! Words for what the core says in facts: English and Chinese, one table each.
 
 use wk_alert::{Fact, FactKind, Incident, Phase, Subject};
+use wk_probe::note::Note;
 
 use crate::time::Timestamp;
 
@@ -101,6 +102,17 @@ impl Lang {
         }
     }
 
+    /// What a look could not see, and what would change that.
+    pub(crate) fn note(self, note: &Note) -> String {
+        let template = match self {
+            Self::En => english::note(note.kind),
+            Self::Zh => chinese::note(note.kind),
+        };
+        let args: Vec<String> =
+            std::iter::once(note.instance.clone()).chain(note.args.iter().cloned()).collect();
+        fill(template, &args)
+    }
+
     /// A sentence of [`Word`] with its arguments.
     pub(crate) fn sentence(self, word: Word, args: &[String]) -> String {
         fill(self.word(word), args)
@@ -135,8 +147,6 @@ pub(crate) enum Word {
     TestRefused,
     /// Verdict: it may work later: error.
     TestRetry,
-    /// A word is not whitelisted: server, word.
-    NotWhitelisted,
     /// The registry's watches are the old kind: ensemble.
     OldWatches,
     /// Why an action is refused.

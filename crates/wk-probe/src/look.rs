@@ -19,7 +19,7 @@ use crate::board::Board;
 use crate::fetch::Fetcher;
 use crate::figures::Figures;
 use crate::note::{Note, NoteKind};
-use crate::words::Conf;
+use crate::words::{Conf, OURS};
 
 mod asking;
 mod learn;
@@ -191,7 +191,7 @@ impl Looker {
         let (now, fetcher) = (Instant::now(), Fetcher::new());
         Self {
             series: SeriesOfServer::new(&target),
-            learner: Learner::new(&target, pace, fetcher.clone()),
+            learner: Learner::new(&target, pace, fetcher.clone(), Arc::clone(&connect)),
             target,
             pace,
             fetcher,
@@ -351,8 +351,8 @@ impl Looker {
             say(NoteKind::ConfHidden, vec![]);
         }
         let version = self.identity.version.as_deref().unwrap_or_default();
-        let has_provider =
-            !version.is_empty() && !["3.4.", "3.5."].iter().any(|v| version.starts_with(v));
+        let old = ["3.4.", "3.5."].iter().any(|old| version.starts_with(old));
+        let has_provider = !version.is_empty() && !old && !version.ends_with(OURS);
         if self.learned.metrics.is_none() && self.learned.looked && has_provider {
             say(NoteKind::NoMetricsPage, vec![]);
         }

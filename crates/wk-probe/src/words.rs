@@ -81,10 +81,14 @@ impl Srvr {
     }
 }
 
-/// `3.6.4` of `3.6.4--d652..., built on ...`.
+/// What our own server has after the digits.
+pub(crate) const OURS: &str = "-watchkeeper";
+
+/// `3.6.4` of `3.6.4--d652..., built on ...`; `3.9.5-watchkeeper` of our own server.
 pub fn short_version(text: &str) -> String {
     let end = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
-    text[..end].trim_end_matches('.').to_owned()
+    let ours = if text[end..].starts_with(OURS) { OURS } else { "" };
+    format!("{}{ours}", text[..end].trim_end_matches('.'))
 }
 
 /// A zxid as servers print it: `0x500000003`.
@@ -139,6 +143,12 @@ mod tests {
         let new = Srvr::parse(include_str!("../../../golden/pages/3.8.6-leader-srvr.txt"));
         assert_eq!((new.znodes, new.connections, new.received), (Some(10), Some(1), Some(49)));
         assert_eq!(new.latency_ms, Some((0.0, 1.3913, 6.0)));
+    }
+
+    #[test]
+    fn our_own_server_is_known_by_its_version() {
+        assert_eq!(short_version("3.9.5-watchkeeper-0.1.0-abc, built on"), "3.9.5-watchkeeper");
+        assert_eq!((short_version("3.10.0"), short_version("")), ("3.10.0".into(), String::new()));
     }
 
     #[test]

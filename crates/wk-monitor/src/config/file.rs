@@ -9,6 +9,7 @@ use wk_alert::{CureMode, CurePolicy};
 use wk_rules::{ThresholdError, Thresholds};
 
 use super::access::{RawTls, access};
+use super::ports::{RawPair, ports};
 use super::preset::RawPreset;
 use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
 use crate::channel::{Channel, UrlError};
@@ -127,6 +128,10 @@ struct RawEnsemble {
     tls: Option<RawTls>,
     #[serde(default)]
     thresholds: Tuned,
+    metrics_port: Option<i64>,
+    admin_port: Option<i64>,
+    #[serde(default)]
+    ports: BTreeMap<String, RawPair>,
 }
 
 #[derive(Deserialize)]
@@ -276,6 +281,7 @@ fn ensemble(
         return Err(Refusal::new(key("expected"), node, &"must be ID or GROUP/ID"));
     }
     Ok(EnsembleConfig {
+        ports: ports(&name, raw.metrics_port, raw.admin_port, raw.ports)?,
         access: access(&name, raw.tls, &raw.auth, home, env)?,
         servers: raw.servers,
         site: raw.site,
@@ -384,7 +390,7 @@ fn is_name(key: &str, name: &str) -> Result<(), Refusal> {
 }
 
 /// `HOST:PORT`, an IPv6 host in brackets.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host_fits = !host.is_empty() && bare.map_or(!host.contains(':'), |ip| ip.contains(':'));

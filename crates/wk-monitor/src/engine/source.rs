@@ -7,9 +7,9 @@ use wk_proto::ids::Mono;
 
 use super::{Engine, judging, now};
 use crate::canary;
+use crate::member::Member;
 use crate::probe::Report;
 use crate::publish::WatchedServer;
-use crate::samples::ServerSeries;
 
 impl Engine {
     /// Starts and ends probes until exactly the members of an ensemble are probed.
@@ -31,14 +31,13 @@ impl Engine {
                 servers.push(server);
                 continue;
             }
-            let (name, site) = (&watched.config.name, watched.config.site.as_deref());
-            let detector = ServerDetector::new(name, instance, policy.clone(), now);
-            let series = ServerSeries::new(name, site, instance);
-            let probing = self.prober.start(ensemble, instance);
+            let detector = ServerDetector::new(&watched.config.name, instance, policy.clone(), now);
             let config = &watched.config;
+            let alone = is_alone_on_host(members, instance);
+            let probing = self.prober.start(ensemble, config, instance, alone);
             let perch =
                 (!config.canary_off).then(|| self.canaries.start(ensemble, config, instance));
-            servers.push(WatchedServer::new(detector, series, probing, perch));
+            servers.push(WatchedServer::new(detector, probing, perch));
         }
         watched.servers = servers;
         // Those that left: their probes end with them.
@@ -72,17 +71,20 @@ impl Engine {
     }
 
     /// A server was probed. One that is not watched any more had a probe on its way.
-    pub(super) fn probed(&mut self, now: Now, ensemble: usize, instance: &str, report: Report) {
+    pub(super) fn probed(&mut self, now: Now, ensemble: usize, instance: &str, mut report: Report) {
         let took = u64::try_from(report.took.as_nanos()).unwrap_or(u64::MAX);
         let begun = Mono(now.mono.0.saturating_sub(took));
-        if !self.judgement.health.trusts(begun) {
-            // Begun before a pause of our own: whatever it says, it says of us.
-            return;
-        }
+        let samples = std::mem::take(&mut report.samples);
+        let trusted = self.judgement.health.trusts(begun);
         let watched = &mut self.ensembles[ensemble];
         let Some(server) = watched.server(instance) else { return };
+        if !trusted {
+            // Begun before a pause of our own: whatever it says, it says of us.
+            server.series.pass_over(&samples);
+            return;
+        }
         let before = server.detector.state();
-        let samples = server.series.look(now.wall.0, &report);
+        let samples = server.series.look(now.wall.0, samples);
         let look = judging::look(&report);
         let mut findings = Vec::new();
         server.take(now, report, &mut findings);
@@ -106,4 +108,10 @@ impl Engine {
 
 fn members_of(servers: &[WatchedServer]) -> impl Iterator<Item = &str> {
     servers.iter().map(|server| server.detector.instance())
+}
+
+/// Whether no other watched server is on the host of `instance`.
+fn is_alone_on_host(members: &[Member], instance: &str) -> bool {
+    let host = |instance: &str| instance.rsplit_once(':').map(|(host, _)| host.to_owned());
+    members.iter().filter(|member| host(&member.instance) == host(instance)).count() == 1
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wk_alert::IncidentState;
 use wk_alert::server::Probe;
+use wk_promql::{Labels, STALE, Sample};
 
 use super::*;
 use crate::probe::Report;
@@ -74,13 +75,22 @@ impl Bench {
     fn probe(&mut self, instance: &str, probe: &Probe, took: Duration) {
         let serves = matches!(probe, Probe::Serving { .. });
         let srvr = crate::probe::Srvr { znodes: Some(5), ..crate::probe::Srvr::default() };
-        let rows = ["leader_uptime", "quorum_size"].map(|name| (name.to_owned(), "3".to_owned()));
+        let up = f64::from(u8::from(!matches!(probe, Probe::NoAnswer { .. })));
+        let figure = |name| (name, if serves { 3.0 } else { STALE });
+        let figures = ["znode_count", "leader_uptime", "quorum_size"].map(figure);
+        let labels = [("ensemble", "e"), ("instance", instance), ("job", "zookeeper")];
+        let sample = |(name, value)| {
+            let at = self.now.wall.0;
+            Sample { labels: Labels::metric(name, labels), at, value }
+        };
+        let samples = [("up", up)].into_iter().chain(figures).map(sample).collect();
         let report = Report {
             probe: probe.clone(),
             took,
             srvr: serves.then_some(srvr),
-            mntr: serves.then(|| rows.into()),
-            refused: Vec::new(),
+            mntr: None,
+            samples,
+            notes: std::collections::BTreeSet::new(),
         };
         self.engine.probed(self.now, 0, instance, report);
     }

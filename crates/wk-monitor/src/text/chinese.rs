@@ -1,6 +1,7 @@
 //! Chinese (simplified).
 
 use wk_alert::FactKind;
+use wk_probe::note::NoteKind;
 
 use super::Word;
 
@@ -107,13 +108,49 @@ pub(super) fn word(word: Word) -> &'static str {
         Word::TestDelivered => "已送达：接收方已接受该消息",
         Word::TestRefused => "被永久拒绝：{0}",
         Word::TestRetry => "未送达，正式通知将会重试：{0}",
-        Word::NotWhitelisted => {
-            "{0} 不允许四字命令 {1}；请在其 zoo.cfg 中设置：4lw.commands.whitelist=srvr,mntr,ruok"
-        }
         Word::OldWatches => {
             "{0} 的服务器不支持持久监视（ZooKeeper 3.6 之前）：改用一次性监视跟踪节点"
         }
         Word::NotOpen => "该故障已结束，无需确认",
         Word::StillFiring => "故障仍在：请先确认；恢复后方可关闭",
+    }
+}
+
+pub(super) fn note(kind: NoteKind) -> &'static str {
+    match kind {
+        NoteKind::FiguresHidden => {
+            "{0} 不允许四字命令 mntr；如需更多信息，请在其 zoo.cfg 中设置：\
+             4lw.commands.whitelist=srvr,mntr,conf,ruok"
+        }
+        NoteKind::NoMetricsPage => {
+            "{0} 没有指标页面；如需每秒看到全部指标，请在其 zoo.cfg 中设置：\
+             metricsProvider.className=\
+             org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\
+             （端口不是 7000 时，请在 watchkeeper.toml 中设置 metrics_port）"
+        }
+        NoteKind::ConfHidden => {
+            "{0} 不显示其配置，无法发现配置不一致；请在其 zoo.cfg 中设置：\
+             4lw.commands.whitelist=srvr,mntr,conf,ruok"
+        }
+        NoteKind::PageSilent => "{0} 有应答，但其页面 {1} 没有：{2}",
+        NoteKind::PageUnsound => "{0} 的指标页面有 {2} 行不合规范，第一处：{1}",
+        NoteKind::PageCut => "{0} 的指标页面没有读完：{1}",
+        NoteKind::ConnectionLimit => {
+            "{0} 的页面有应答，但不应答就关闭来自本机的连接：每个地址的连接数已达上限；\
+             请找出泄漏连接的客户端，或在其 zoo.cfg 中设置：maxClientCnxns=0"
+        }
+        NoteKind::ForeignAdmin => {
+            "{0} 旁端口 {1} 的 AdminServer 属于客户端端口为 {2} 的服务器；请在 zoo.cfg 中\
+             分别设置（admin.serverPort=...）并写入 watchkeeper.toml"
+        }
+        NoteKind::ConfigDiffers => "{0} 各服务器的 {1} 不一致：{2}",
+        NoteKind::MembersUnknown => {
+            "{0} 无法给出其服务器列表（ZooKeeper 3.5 之前）；请在 watchkeeper.toml 的 \
+             [ensemble.{0}] servers 中列出全部服务器"
+        }
+        NoteKind::MemberUnresolved => {
+            "{0} 的服务器 {1} 的名字在本机无法解析，因此没有监视它；请使该名字可解析，\
+             或在 watchkeeper.toml 中写明该服务器"
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! English.
 
 use wk_alert::FactKind;
+use wk_probe::note::NoteKind;
 
 use super::Word;
 
@@ -118,10 +119,6 @@ pub(super) fn word(word: Word) -> &'static str {
         Word::TestDelivered => "delivered: the receiver took the message",
         Word::TestRefused => "refused for good: {0}",
         Word::TestRetry => "not delivered; a notification would be sent again: {0}",
-        Word::NotWhitelisted => {
-            "{0} does not allow the four-letter word {1}; to see more, set in its zoo.cfg: \
-             4lw.commands.whitelist=srvr,mntr,ruok"
-        }
         Word::OldWatches => {
             "the servers of {0} know no persistent watches (before ZooKeeper 3.6): \
              nodes are followed by one-shot watches"
@@ -129,6 +126,46 @@ pub(super) fn word(word: Word) -> &'static str {
         Word::NotOpen => "the incident is over: there is nothing to acknowledge",
         Word::StillFiring => {
             "the fault is still there: acknowledge it instead; it closes once it is resolved"
+        }
+    }
+}
+
+pub(super) fn note(kind: NoteKind) -> &'static str {
+    match kind {
+        NoteKind::FiguresHidden => {
+            "{0} does not allow the four-letter word mntr; to see more, set in its zoo.cfg: \
+             4lw.commands.whitelist=srvr,mntr,conf,ruok"
+        }
+        NoteKind::NoMetricsPage => {
+            "{0} shows no metrics page; to see all of its figures each second, set in its zoo.cfg: \
+             metricsProvider.className=\
+             org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider \
+             (another port than 7000 is metrics_port in watchkeeper.toml)"
+        }
+        NoteKind::ConfHidden => {
+            "{0} does not show its configuration, so a drift cannot be seen; set in its zoo.cfg: \
+             4lw.commands.whitelist=srvr,mntr,conf,ruok"
+        }
+        NoteKind::PageSilent => "{0} answers, but its page {1} does not: {2}",
+        NoteKind::PageUnsound => "the metrics page of {0} has {2} unsound lines; the first: {1}",
+        NoteKind::PageCut => "the metrics page of {0} was not read to its end: {1}",
+        NoteKind::ConnectionLimit => {
+            "{0} closes connections from this address without an answer, though its page answers: \
+             the limit of connections per address is reached; find the client that leaks them, or \
+             set in its zoo.cfg: maxClientCnxns=0"
+        }
+        NoteKind::ForeignAdmin => {
+            "the AdminServer at port {1} beside {0} is that of the server at client port {2}; give \
+             each its own in zoo.cfg (admin.serverPort=...) and name it in watchkeeper.toml"
+        }
+        NoteKind::ConfigDiffers => "{1} is not the same on all servers of {0}: {2}",
+        NoteKind::MembersUnknown => {
+            "{0} cannot say which servers it has (before ZooKeeper 3.5); name all of them in \
+             watchkeeper.toml: [ensemble.{0}] servers"
+        }
+        NoteKind::MemberUnresolved => {
+            "{0} has a server called {1}, a name that means nothing on this machine: it is not \
+             watched; make the name known here, or name the server in watchkeeper.toml"
         }
     }
 }

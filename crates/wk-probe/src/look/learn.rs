@@ -2,12 +2,17 @@
 //!
 //! A page on a default port may be another server's: AdminServer is believed once it says the right
 //! client port, a metrics page once AdminServer named its port, or where no other watched server is
-//! on that host.
+//! on that host and the page counts the same packets as the server's own word.
+
+use std::sync::Arc;
+
+use wk_client::{Connect, four_letter_over};
 
 use crate::admin::{AdminAnswer, configuration};
 use crate::fetch::Fetcher;
+use crate::figures::as_float;
 use crate::page::{Page, PageLimits};
-use crate::words::Conf;
+use crate::words::{Conf, Srvr};
 
 use super::{Pace, Target};
 
@@ -30,20 +35,26 @@ pub(super) struct Learned {
 }
 
 /// Finds out what is offered.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Learner {
     target: Target,
     pace: Pace,
     fetcher: Option<Fetcher>,
+    connect: Arc<dyn Connect>,
     host: String,
     port: String,
 }
 
 impl Learner {
-    pub(super) fn new(target: &Target, pace: Pace, fetcher: Option<Fetcher>) -> Self {
+    pub(super) fn new(
+        target: &Target,
+        pace: Pace,
+        fetcher: Option<Fetcher>,
+        connect: Arc<dyn Connect>,
+    ) -> Self {
         let (host, port) = target.instance.rsplit_once(':').unwrap_or((&target.instance, ""));
         let (host, port) = (host.to_owned(), port.to_owned());
-        Self { target: target.clone(), pace, fetcher, host, port }
+        Self { target: target.clone(), pace, fetcher, connect, host, port }
     }
 
     /// Adds to what is known what can be found.
@@ -87,10 +98,30 @@ impl Learner {
             Some(admin) => self.told_port(fetcher, admin).await,
             None => None,
         };
-        let guess = self.target.ports.alone_on_host.then_some(METRICS_PORT);
-        let url = format!("http://{}:{}/metrics", self.host, given.or(told).or(guess)?);
-        let page = fetcher.page(&url, PageLimits::default(), self.pace.limit).await.ok()?;
-        is_a_servers(&page).then_some(url)
+        let url = |port: u16| format!("http://{}:{port}/metrics", self.host);
+        if let Some(port) = given.or(told) {
+            let page = self.page(fetcher, &url(port)).await?;
+            return is_a_servers(&page).then(|| url(port));
+        }
+        if !self.target.ports.alone_on_host {
+            return None;
+        }
+        let before = self.packets().await?;
+        let page = self.page(fetcher, &url(METRICS_PORT)).await?;
+        let counted = page.value("packets_received")?;
+        let own = before <= counted && counted <= self.packets().await?;
+        (is_a_servers(&page) && own).then(|| url(METRICS_PORT))
+    }
+
+    async fn page(&self, fetcher: &Fetcher, url: &str) -> Option<Page> {
+        fetcher.page(url, PageLimits::default(), self.pace.limit).await.ok()
+    }
+
+    /// The packets that the server itself says it has received.
+    async fn packets(&self) -> Option<f64> {
+        let (connect, instance) = (self.connect.as_ref(), &self.target.instance);
+        let text = four_letter_over(connect, instance, "srvr", self.pace.limit).await.ok()?;
+        Srvr::parse(&text).received.map(as_float)
     }
 
     /// The port that its zoo.cfg gives to the provider, as AdminServer shows it (3.6 and later).
