@@ -111,3 +111,6 @@ impl Rule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,9 @@ pub(crate) fn selectors(text: &str) -> Vec<Found> {
         match char {
             '"' | '\'' | '`' => scanner.string(char),
             '#' => scanner.skip_while(|char| char != '\n'),
-            '[' => scanner.until(']'),
+            '[' => {
+                scanner.until(']');
+            }
             '{' => {
                 let at = scanner.at;
                 let matchers = scanner.braces();
@@ -112,8 +114,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Moves behind the next `close`, strings skipped.
-    fn until(&mut self, close: char) {
+    /// Moves behind the next `close`, strings skipped; returns whether there was one.
+    fn until(&mut self, close: char) -> bool {
         self.at += 1;
         while let Some(char) = self.peek() {
             match char {
@@ -121,18 +123,19 @@ impl Scanner<'_> {
                 char => {
                     self.at += char.len_utf8();
                     if char == close {
-                        return;
+                        return true;
                     }
                 }
             }
         }
+        false
     }
 
     /// At `{`: what is inside; moves behind `}`.
     fn braces(&mut self) -> Range<usize> {
         let start = self.at + 1;
-        self.until('}');
-        start..self.at.saturating_sub(1).max(start)
+        let is_closed = self.until('}');
+        start..self.at - usize::from(is_closed)
     }
 
     /// A selector, unless the name is a word of the language or a function's.
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn any_text_is_scanned_to_its_end() {
-        for text in ["{", "up{a", "\"", "[", "by(", "é{\"", "up{\\\"}", "sum by", "a{'é}"] {
+        for text in ["{", "up{a", "\"", "[", "by(", "é{\"", "up{\\\"}", "sum by", "a{'é}", "{é", "a{é"] {
             let _ = with_matcher(text, "x=\"y\"");
         }
     }

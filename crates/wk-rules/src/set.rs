@@ -292,3 +292,6 @@ fn check(files: &[RuleFile]) -> Result<(), SetError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,7 +223,9 @@ impl Reader<'_> {
 
     fn expression(&mut self, node: &Node, text: Option<&(String, usize)>) -> Option<Expr> {
         let Some((text, line)) = text.filter(|(text, _)| !text.trim().is_empty()) else {
-            if !self.errors.iter().any(|error| error.key.as_deref() == Some("expr")) {
+            let is_said =
+                |error: &RuleError| error.key.as_deref() == Some("expr") && error.line >= node.line;
+            if !self.errors.iter().any(is_said) {
                 self.refuse(node.line, Some("expr"), "every rule must have one");
             }
             return None;
