@@ -5,6 +5,8 @@
 
 mod alert;
 mod catalogue;
+#[cfg(test)]
+mod docs;
 mod duration;
 mod error;
 mod export;

@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn any_text_is_scanned_to_its_end() {
-        for text in ["{", "up{a", "\"", "[", "by(", "é{\"", "up{\\\"}", "sum by", "a{'é}", "{é", "a{é"] {
+        for text in
+            ["{", "up{a", "\"", "[", "by(", "é{\"", "up{\\\"}", "sum by", "a{'é}", "{é", "a{é"]
+        {
             let _ = with_matcher(text, "x=\"y\"");
         }
     }
