@@ -61,6 +61,11 @@ const PEER_GROUPS: &[Group] = &[
         needs: &[Peer::Prometheus, Peer::ZooKeeper],
     },
     Group {
+        module: "promql",
+        title: "Prometheus' PromQL suite and engine",
+        needs: &[Peer::PromqlOracle],
+    },
+    Group {
         module: "guide",
         title: "the guide's lines of kazoo and Curator",
         needs: &[Peer::Python, Peer::Curator],

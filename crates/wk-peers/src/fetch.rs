@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, workspace_root};
 use crate::process::run;
-use crate::tools::{Tool, apt, apt_lists_present};
+use crate::tools::{Tool, apt, apt_lists_present, go};
 use crate::versions::Version;
 
 /// A peer that can be fetched.
@@ -26,6 +26,9 @@ pub enum Peer {
     Prometheus,
     /// iptables and strace.
     FaultTools,
+    /// Prometheus' own PromQL suite and engine, as a program that judges ours
+    /// (crates/wk-promql/oracle).
+    PromqlOracle,
     /// Chromium's headless shell with fonts, and playwright-core to drive it.
     Browser,
 }
@@ -40,6 +43,7 @@ impl Peer {
             Self::Python => "kazoo 2.11.0 and aiosmtpd 1.4.6",
             Self::Prometheus => "Prometheus with promtool",
             Self::FaultTools => "iptables and strace",
+            Self::PromqlOracle => "Prometheus' PromQL suite",
             Self::Browser => "Chromium headless shell and playwright-core",
         }
     }
@@ -58,6 +62,7 @@ impl Peer {
             Self::Python => python(cache, say),
             Self::Prometheus => debs(cache, "prometheus", &["prometheus"], say),
             Self::FaultTools => debs(cache, "fault-tools", &["iptables", "strace"], say),
+            Self::PromqlOracle => promql_oracle(cache, say),
             Self::Browser => browser(cache, say),
         };
         fetch().with_context(|| format!("fetch {}", self.title()))
@@ -141,6 +146,44 @@ fn python(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
         let mut tar = Command::new("tar");
         run("tar", tar.arg("xzf").arg(archive).arg("-C").arg(dir.join("sdist")))?;
         Ok(())
+    })?;
+    Ok(dir)
+}
+
+/// Builds the program that judges our PromQL: `oracle`, and beside it `testdata`, a link to the
+/// suite's files in the module that go.mod pins.
+fn promql_oracle(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
+    let source = workspace_root().join("crates/wk-promql/oracle");
+    let mut spec = String::new();
+    for extension in ["go", "mod", "sum"] {
+        for file in files(&source, extension)? {
+            let text = fs::read_to_string(&file);
+            spec += &text.with_context(|| format!("read {}", file.display()))?;
+        }
+    }
+    let dir = cache.path("promql-oracle");
+    cache.once("promql-oracle", &spec, || {
+        Tool::Go.ensure(cache, say)?;
+        say("building Prometheus' PromQL suite with Go");
+        fresh_dir(&dir)?;
+        let go = || {
+            let mut command = Command::new(go());
+            command
+                .current_dir(&source)
+                .env("GOMODCACHE", cache.path("go/mod"))
+                .env("GOCACHE", cache.path("go/build"))
+                .env("GOFLAGS", "-mod=readonly -modcacherw -buildvcs=false")
+                .env("GOTOOLCHAIN", "local")
+                .env("CGO_ENABLED", "0");
+            command
+        };
+        run("go build", go().arg("build").arg("-o").arg(dir.join("oracle")).arg("."))?;
+        let module = "github.com/prometheus/prometheus";
+        let found = run("go list", go().args(["list", "-m", "-f", "{{.Dir}}", module]))?;
+        let testdata = Path::new(found.trim()).join("promql/promqltest/testdata");
+        let link = dir.join("testdata");
+        std::os::unix::fs::symlink(&testdata, &link)
+            .with_context(|| format!("link {}", link.display()))
     })?;
     Ok(dir)
 }

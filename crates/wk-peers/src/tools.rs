@@ -22,6 +22,8 @@ pub enum Tool {
     Python,
     /// `node` and `npm`.
     Node,
+    /// `go`, 1.23 or newer.
+    Go,
 }
 
 impl Tool {
@@ -31,6 +33,7 @@ impl Tool {
             Self::Maven => &["maven"],
             Self::Python => &["python3", "python3-venv"],
             Self::Node => &["nodejs", "npm"],
+            Self::Go => &["golang-go"],
         }
     }
 
@@ -40,6 +43,7 @@ impl Tool {
             Self::Maven => answers("mvn", &["-version"]),
             Self::Python => answers("python3", &["-c", "import venv, ensurepip"]),
             Self::Node => answers("node", &["--version"]) && answers("npm", &["--version"]),
+            Self::Go => go_minor().is_some_and(|minor| minor >= 23),
         }
     }
 
@@ -73,6 +77,19 @@ impl Tool {
             Ok(())
         })
     }
+}
+
+/// The N of the installed Go 1.N.
+fn go_minor() -> Option<u32> {
+    let output = Command::new(go()).args(["env", "GOVERSION"]).output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    let minor = version.trim().strip_prefix("go1.")?;
+    minor.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Go's command: on PATH, or where its own archive is unpacked by custom.
+pub(crate) fn go() -> PathBuf {
+    on_path("go").unwrap_or_else(|| PathBuf::from("/usr/local/go/bin/go"))
 }
 
 /// Runs the system's `apt-get` without questions.

@@ -78,7 +78,9 @@ fn reaches(node: &Node, lookback: i64, before: Option<i64>, found: &mut Vec<Reac
             let before = before.map(|before| before.saturating_add(own));
             reaches(&subquery.inner, lookback, before, found);
         }
-        Tree::Paren(inner) | Tree::Negative(inner) => reaches(inner, lookback, before, found),
+        Tree::Paren(inner) | Tree::Positive(inner) | Tree::Negative(inner) => {
+            reaches(inner, lookback, before, found);
+        }
         Tree::Binary(binary) => {
             reaches(&binary.left, lookback, before, found);
             reaches(&binary.right, lookback, before, found);

@@ -31,6 +31,7 @@ mod kazoo;
 mod keys;
 mod product;
 mod prometheus;
+mod promql;
 mod raw;
 mod rust_client;
 mod script;

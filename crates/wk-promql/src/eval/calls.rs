@@ -271,6 +271,7 @@ fn bare_selector(node: &Node) -> Option<&Selector> {
         Tree::Number(_)
         | Tree::Text(_)
         | Tree::Subquery(_)
+        | Tree::Positive(_)
         | Tree::Negative(_)
         | Tree::Binary(_)
         | Tree::Aggregate(_)

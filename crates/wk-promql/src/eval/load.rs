@@ -73,7 +73,9 @@ fn walk(node: &Node, at: (i64, i64), span: (i64, i64), options: &Options, found:
             let at = (first.saturating_sub(subquery.range), last);
             walk(&subquery.inner, at, span, options, found);
         }
-        Tree::Paren(inner) | Tree::Negative(inner) => walk(inner, at, span, options, found),
+        Tree::Paren(inner) | Tree::Positive(inner) | Tree::Negative(inner) => {
+            walk(inner, at, span, options, found);
+        }
         Tree::Binary(binary) => {
             walk(&binary.left, at, span, options, found);
             walk(&binary.right, at, span, options, found);

@@ -249,7 +249,7 @@ impl<'e> Evaluator<'e> {
         match &node.tree {
             Tree::Number(number) => Ok(Answer::Scalar(*number)),
             Tree::Text(text) => Ok(Answer::Text(text.clone())),
-            Tree::Paren(inner) => self.eval(inner, at),
+            Tree::Paren(inner) | Tree::Positive(inner) => self.eval(inner, at),
             Tree::Selector(selector) => {
                 let found = self.select(selector, at)?;
                 Ok(Answer::Vector(found.into_iter().map(|(element, _)| element).collect()))
@@ -376,6 +376,7 @@ impl<'e> Evaluator<'e> {
             Tree::Subquery(subquery) => self.subquery(subquery, at),
             Tree::Number(_)
             | Tree::Text(_)
+            | Tree::Positive(_)
             | Tree::Negative(_)
             | Tree::Binary(_)
             | Tree::Aggregate(_)

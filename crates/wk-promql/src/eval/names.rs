@@ -17,6 +17,7 @@ pub(super) fn text_of(node: &Node) -> &str {
         Tree::Number(_)
         | Tree::Selector(_)
         | Tree::Subquery(_)
+        | Tree::Positive(_)
         | Tree::Negative(_)
         | Tree::Binary(_)
         | Tree::Aggregate(_)

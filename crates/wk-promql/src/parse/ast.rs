@@ -18,6 +18,8 @@ pub(crate) enum Tree {
     Selector(Selector),
     Subquery(Subquery),
     Paren(Box<Node>),
+    /// `+x`: the same values, yet no selector any more (`timestamp` tells the difference).
+    Positive(Box<Node>),
     Negative(Box<Node>),
     Binary(Binary),
     Aggregate(Aggregate),

@@ -13,7 +13,7 @@ pub(crate) fn kind(node: &Node) -> Kind {
             None => Kind::Vector,
         },
         Tree::Subquery(_) => Kind::Matrix,
-        Tree::Paren(inner) | Tree::Negative(inner) => kind(inner),
+        Tree::Paren(inner) | Tree::Positive(inner) | Tree::Negative(inner) => kind(inner),
         Tree::Binary(binary) => match (kind(&binary.left), kind(&binary.right)) {
             (Kind::Scalar, Kind::Scalar) => Kind::Scalar,
             _ => Kind::Vector,
@@ -47,7 +47,7 @@ pub(super) fn check(node: &Node) -> Result<(), Wrong> {
     match &node.tree {
         Tree::Number(_) | Tree::Text(_) | Tree::Selector(_) => Ok(()),
         Tree::Paren(inner) => check(inner),
-        Tree::Negative(inner) => {
+        Tree::Positive(inner) | Tree::Negative(inner) => {
             number_or_vector(inner)?;
             check(inner)
         }

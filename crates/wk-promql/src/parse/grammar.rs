@@ -230,12 +230,11 @@ impl Parser {
         // Weaker than ^, stronger than *.
         let inner = self.expression(6)?;
         check::number_or_vector(&inner)?;
-        if !is_negative {
-            return Ok(inner);
-        }
         let tree = match inner.tree {
-            Tree::Number(number) => Tree::Number(-number),
-            _ => Tree::Negative(Box::new(inner)),
+            Tree::Number(number) if is_negative => Tree::Number(-number),
+            Tree::Number(number) => Tree::Number(number),
+            _ if is_negative => Tree::Negative(Box::new(inner)),
+            _ => Tree::Positive(Box::new(inner)),
         };
         Ok(Node { at, tree })
     }
