@@ -121,7 +121,7 @@ impl Evaluator<'_> {
                     return;
                 }
                 let mut points = Vec::new();
-                for sample in samples.take(room - read + 1) {
+                for sample in samples.take((room - read).saturating_add(1)) {
                     read += 1;
                     // Ranges skip the markers, instants end at them.
                     if !is_range || !is_stale(sample.1) {

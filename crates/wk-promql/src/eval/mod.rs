@@ -18,6 +18,8 @@ mod ranges;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use regex::Regex;
+
 use crate::expr::Expr;
 use crate::labels::{Labels, is_stale};
 use crate::parse::{At, Node, Selector, Subquery, Tree};
@@ -168,13 +170,16 @@ struct Evaluator<'e> {
     /// Samples and steps so far.
     spent: u64,
     notes: BTreeSet<Note>,
+    /// Expressions of label_replace, compiled once.
+    regexes: BTreeMap<String, Regex>,
 }
 
 impl<'e> Evaluator<'e> {
     fn new(expr: &Expr, source: &'e dyn Source, span: (i64, i64), options: &'e Options) -> Self {
         let needs = load::needs(&expr.root, span, options);
         let loaded = needs.iter().map(|_| None).collect();
-        Self { source, options, span, needs, loaded, spent: 0, notes: BTreeSet::new() }
+        let (notes, regexes) = (BTreeSet::new(), BTreeMap::new());
+        Self { source, options, span, needs, loaded, spent: 0, notes, regexes }
     }
 
     /// Counts samples read or made.
@@ -232,7 +237,6 @@ impl<'e> Evaluator<'e> {
                 }
                 Answer::Text(_) => Vec::new(),
             };
-            self.spend(vector.len() + 1)?;
             for element in vector {
                 let Element { labels, drops_name, value } = element;
                 let row = rows.entry((labels.clone(), drops_name)).or_default();
@@ -245,7 +249,19 @@ impl<'e> Evaluator<'e> {
         Ok(rows)
     }
 
+    /// The value of a node. Each costs one sample and what it makes, so that neither long
+    /// expressions nor nested subqueries run for ever.
     fn eval(&mut self, node: &Node, at: i64) -> Result<Answer, EvalError> {
+        let answer = self.eval_tree(node, at)?;
+        let made = match &answer {
+            Answer::Vector(vector) => vector.len(),
+            Answer::Scalar(_) | Answer::Text(_) => 0,
+        };
+        self.spend(made + 1)?;
+        Ok(answer)
+    }
+
+    fn eval_tree(&mut self, node: &Node, at: i64) -> Result<Answer, EvalError> {
         match &node.tree {
             Tree::Number(number) => Ok(Answer::Scalar(*number)),
             Tree::Text(text) => Ok(Answer::Text(text.clone())),
@@ -347,7 +363,6 @@ impl<'e> Evaluator<'e> {
                 found.push((Element { labels, drops_name: false, value: *value }, *time));
             }
         }
-        self.spend(found.len())?;
         Ok(found)
     }
 

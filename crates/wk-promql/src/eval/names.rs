@@ -9,6 +9,9 @@ use crate::matcher::anchored;
 use crate::parse::{Node, Tree};
 use crate::value::EvalError;
 
+/// The longest label that a function makes, in bytes.
+const LABEL_MADE_MAX: usize = 4096;
+
 /// The string that a node is; empty where it is none, which types exclude.
 pub(super) fn text_of(node: &Node) -> &str {
     match &node.tree {
@@ -37,16 +40,21 @@ impl Evaluator<'_> {
         let [destination, replacement, source, regex] =
             [destination, replacement, source, regex].map(text_of);
         let refuse = |reason: String| EvalError::Argument { function: "label_replace", reason };
-        let regex = anchored(regex).map_err(|err| refuse(err.to_string()))?;
+        let known = self.regexes.get(regex).cloned();
+        let compiled = match known {
+            Some(known) => known,
+            None => anchored(regex).map_err(|err| refuse(err.to_string()))?,
+        };
+        self.regexes.insert(regex.to_owned(), compiled.clone());
         if destination.is_empty() {
             return Err(refuse("invalid destination label name \"\"".to_owned()));
         }
         let mut vector = self.vector(vector, at)?;
         for element in &mut vector {
-            let Some(captures) = regex.captures(element.labels.get(source)) else { continue };
+            let Some(captures) = compiled.captures(element.labels.get(source)) else { continue };
             let mut value = String::new();
             captures.expand(replacement, &mut value);
-            set_label(element, destination, &value);
+            self.set_label(element, destination, &value)?;
         }
         unique(&vector)?;
         Ok(vector)
@@ -70,17 +78,29 @@ impl Evaluator<'_> {
         for element in &mut vector {
             let values: Vec<&str> = sources.iter().map(|name| element.labels.get(name)).collect();
             let value = values.join(separator);
-            set_label(element, destination, &value);
+            self.set_label(element, destination, &value)?;
         }
         unique(&vector)?;
         Ok(vector)
     }
-}
 
-fn set_label(element: &mut Element, name: &str, value: &str) {
-    element.labels = element.labels.with(name, value);
-    if name == NAME {
-        element.drops_name = false;
+    /// Bounded, and paid for like samples: replacements within replacements grow without end.
+    fn set_label(
+        &mut self,
+        element: &mut Element,
+        name: &str,
+        value: &str,
+    ) -> Result<(), EvalError> {
+        if value.len() > LABEL_MADE_MAX {
+            let reason = format!("a label of {} bytes: at most {LABEL_MADE_MAX}", value.len());
+            return Err(EvalError::Argument { function: "label_replace and label_join", reason });
+        }
+        self.spend(value.len() / size_of::<(i64, f64)>())?;
+        element.labels = element.labels.with(name, value);
+        if name == NAME {
+            element.drops_name = false;
+        }
+        Ok(())
     }
 }
 

@@ -119,6 +119,11 @@ pub(super) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
+/// From one time to a later one, in seconds.
+pub(super) fn seconds_between(later: i64, earlier: i64) -> f64 {
+    seconds(later.saturating_sub(earlier))
+}
+
 /// A float that is a whole number at least 0 as an index.
 #[expect(
     clippy::cast_possible_truncation,

@@ -1,6 +1,6 @@
 //! Functions over a range that look at how values change: rate and its family.
 
-use super::numbers::{Sum, count, seconds};
+use super::numbers::{Sum, count, seconds, seconds_between};
 
 /// A range of one series, with the time it covers.
 #[derive(Clone, Copy)]
@@ -35,9 +35,9 @@ pub(super) fn extrapolated(span: Span<'_>, change: Change) -> Option<f64> {
             }
         }
     }
-    let mut to_start = seconds(first.0 - span.after);
-    let mut to_end = seconds(span.upto - last.0);
-    let sampled = seconds(last.0 - first.0);
+    let mut to_start = seconds_between(first.0, span.after);
+    let mut to_end = seconds_between(span.upto, last.0);
+    let sampled = seconds_between(last.0, first.0);
     let average = sampled / count(span.points.len() - 1);
     // Farther from the edge than samples are apart: the series begins or ends inside of the range,
     // half an interval away by the best guess.
@@ -57,7 +57,7 @@ pub(super) fn extrapolated(span: Span<'_>, change: Change) -> Option<f64> {
     }
     let mut factor = (sampled + to_start + to_end) / sampled;
     if change == Change::Rate {
-        factor /= seconds(span.upto - span.after);
+        factor /= seconds_between(span.upto, span.after);
     }
     Some(result * factor)
 }
@@ -65,7 +65,7 @@ pub(super) fn extrapolated(span: Span<'_>, change: Change) -> Option<f64> {
 /// The change between the last two samples: `irate` by second, `idelta` as it is.
 pub(super) fn instant(points: &[(i64, f64)], change: Change) -> Option<f64> {
     let [.., before, last] = points else { return None };
-    let between = last.0 - before.0;
+    let between = last.0.saturating_sub(before.0);
     if between == 0 {
         return None;
     }
@@ -84,7 +84,7 @@ pub(super) fn regression(points: &[(i64, f64)], origin: i64) -> Option<(f64, f64
     }
     let [mut x_sum, mut y_sum, mut xy_sum, mut xx_sum] = [Sum::default(); 4];
     for (at, y) in points {
-        let x = seconds(at - origin);
+        let x = seconds_between(*at, origin);
         x_sum.add(x);
         y_sum.add(*y);
         xy_sum.add(x * y);
