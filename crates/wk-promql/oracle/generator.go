@@ -137,10 +137,13 @@ func (g generator) aggregation(depth int) string {
 }
 
 func (g generator) binary(depth int) string {
-	arithmetic := []string{" + ", " - ", " * ", " / ", " % ", " ^ ", " atan2 "}
+	arithmetic := []string{" + ", " - ", " * ", " / ", " ^ ", " atan2 "}
 	comparison := []string{" == ", " != ", " > ", " < ", " >= ", " <= ", " == bool ", " > bool ", " < bool "}
 	left, right := g.atom(depth-1), g.atom(depth-1)
-	switch g.dice.Intn(6) {
+	switch g.dice.Intn(7) {
+	case 6:
+		// Of exact values alone: a remainder makes a last digit the first.
+		return g.selector(g.metric()) + " % " + g.of("7", "0.75", "-3", "0", "Inf", "NaN", "on(a, b) u")
 	case 0:
 		return left + g.of(append(comparison, arithmetic...)...) + g.scalar(depth-1)
 	case 1:

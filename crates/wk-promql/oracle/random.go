@@ -32,7 +32,7 @@ func random(judge *judge, engine *remote, seed int64, count int, out io.Writer) 
 	for asked := 0; asked < count; asked += perStore {
 		dice := rand.New(rand.NewSource(seed))
 		store := teststorage.New(judge.t)
-		if err := fill(store, dice); err != nil {
+		if err := fill(store, dice, seed%2 == 0); err != nil {
 			return err
 		}
 		differences, errors, empty := 0, 0, 0
@@ -61,15 +61,26 @@ func random(judge *judge, engine *remote, seed int64, count int, out io.Writer) 
 }
 
 // fill makes counters that reset, gauges with gaps, ends, NaN and infinities, and a histogram.
-// Values are quarters, whose sums are exact: the order of summation must not matter.
-func fill(store storage.Storage, dice *rand.Rand) error {
+// Values are quarters, whose sums are exact: the order of summation must not matter. On a grid,
+// samples stand exactly on the edges of ranges.
+func fill(store storage.Storage, dice *rand.Rand, onGrid bool) error {
 	app := store.Appender(context.Background())
 	add := func(metric labels.Labels, next func(float64) float64) error {
 		current := 0.0
-		for at := int64(dice.Intn(30_000)); at < span; at += int64(14_000 + dice.Intn(2_000)) {
+		every := func() int64 {
+			if onGrid {
+				return 15_000
+			}
+			return int64(14_000 + dice.Intn(2_000))
+		}
+		begin := int64(dice.Intn(30_000))
+		if onGrid {
+			begin = 0
+		}
+		for at := begin; at < span; at += every() {
 			switch dice.Intn(40) {
 			case 0:
-				at += int64(dice.Intn(400_000)) // a gap
+				at += every() * int64(dice.Intn(30)) // a gap
 			case 1:
 				ended := math.Float64frombits(stale.StaleNaN)
 				if _, err := app.Append(0, metric, at, ended); err != nil {
@@ -143,6 +154,9 @@ func compare(
 ) outcome {
 	ctx := context.Background()
 	start := time.UnixMilli(int64(dice.Intn(span + 400_000)))
+	if dice.Intn(2) == 0 {
+		start = start.Truncate(5 * time.Second)
+	}
 	end, step := start, time.Duration(0)
 	if dice.Intn(3) == 0 {
 		step = time.Duration(1+dice.Intn(120)) * time.Second

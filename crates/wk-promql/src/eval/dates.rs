@@ -43,7 +43,8 @@ impl Part {
         let (year, month, day) = civil(days);
         let lengths = lengths(year);
         let before: f64 = lengths[..month].iter().sum();
-        match self {
+        // Plus zero: a remainder of zero below 1970 would be a negative one.
+        0.0 + match self {
             Self::Minute => (second_of_day / 60.0).floor() % 60.0,
             Self::Hour => (second_of_day / 3600.0).floor(),
             // 1 January 1970 was a Thursday.
@@ -96,6 +97,8 @@ mod tests {
         };
         assert_eq!(all(0.0), [1970.0, 1.0, 1.0, 4.0, 1.0]);
         assert_eq!(all(1_709_208_000.0), [2024.0, 2.0, 29.0, 4.0, 60.0]);
+        let sunday = Part::DayOfWeek.of(-11.0 * 86_400.0);
+        assert!(sunday == 0.0 && sunday.is_sign_positive());
         assert_eq!(all(-1.0), [1969.0, 12.0, 31.0, 3.0, 365.0]);
         assert_eq!(Part::DaysInMonth.of(951_782_400.0), 29.0);
         assert_eq!((Part::Hour.of(86_399.0), Part::Minute.of(86_399.0)), (23.0, 59.0));
