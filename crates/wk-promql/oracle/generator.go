@@ -179,7 +179,11 @@ func (g generator) function(depth int) string {
 	case 4:
 		return fmt.Sprintf("histogram_fraction(%s, %s, h_bucket)", g.of("0", "0.5", "-Inf", "1"), g.of("1", "0.7", "+Inf", "2"))
 	case 5:
-		return g.of("timestamp", "absent", "sort", "sort_desc") + "(" + inner + ")"
+		if g.dice.Intn(3) == 0 {
+			// With @ and offset at once Prometheus' timestamp() forgets the offset.
+			return "timestamp(" + g.selector(g.metric()) + g.of("", " offset 2m", " @ 700", " @ end()") + ")"
+		}
+		return g.of("timestamp(-", "absent(", "sort(", "sort_desc(") + g.atom(depth-1) + ")"
 	case 6:
 		return "vector(" + g.scalar(depth-1) + ")"
 	case 7:
