@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wk_proto::Mono;
 
 use crate::client::{Client, Shared};
-use crate::driver::{Driver, LastError, Parts};
+use crate::driver::{Driver, HostsInUse, LastError, Parts};
 use crate::error::ConnectError;
 use crate::hosts::HostList;
 use crate::session::{Lease, Resume, Session, SessionConfig, Status};
@@ -144,9 +144,10 @@ impl Builder {
         let (state, state_receiver) = watch::channel(session.state());
         let (log, _) = broadcast::channel(TRANSITIONS_MAX);
         let last_error = Arc::new(LastError::default());
+        let in_use = Arc::new(HostsInUse::new(list.hosts));
         let parts = Parts {
             connector: self.connector,
-            hosts: list.hosts,
+            hosts: Arc::clone(&in_use),
             chroot: list.chroot.clone(),
             commands: receiver,
             state,
@@ -160,6 +161,7 @@ impl Builder {
             log,
             last_error,
             hosts: self.hosts,
+            in_use,
             chroot: list.chroot,
             events_max: self.events_max,
             next_watch: AtomicU64::new(1),

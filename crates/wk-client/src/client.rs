@@ -10,7 +10,7 @@ use wk_proto::client::request::{CreateMode, CreateRequest, Request, WatchMode, W
 use wk_proto::{Acl, AclList, ErrorCode, Id, OpCode, Perms, Reader, SessionId, Stat, path};
 
 use crate::builder::Builder;
-use crate::driver::{Command, LastError, NewWatch, strip};
+use crate::driver::{Command, HostsInUse, LastError, NewWatch, strip};
 use crate::error::{ConnectError, Effect, Error};
 use crate::events::{EventStream, Queue, Subscription, Watcher};
 use crate::session::{Arm, Reply, State, WatchId, WatchKind};
@@ -113,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) log: broadcast::Sender<State>,
     pub(crate) last_error: Arc<LastError>,
     pub(crate) hosts: String,
+    pub(crate) in_use: Arc<HostsInUse>,
     pub(crate) chroot: String,
     pub(crate) events_max: usize,
     pub(crate) next_watch: AtomicU64,
@@ -257,6 +258,12 @@ impl Client {
     pub async fn get_watch(&self, path: &str) -> Result<(Znode, Watcher), Error> {
         let (reply, watcher) = self.read_watch(OpCode::GetData, path, WatchKind::Data).await?;
         Ok((znode(&reply)?, watcher))
+    }
+
+    /// Connects to these servers (`host:port`) from the next connection on; the one that stands
+    /// stays. No servers are no news.
+    pub fn use_hosts(&self, hosts: Vec<String>) {
+        self.shared.in_use.replace(hosts);
     }
 
     /// Names of the children, in no order.

@@ -73,10 +73,39 @@ impl LastError {
     }
 }
 
+/// The servers that a session may be at; they may be replaced while it lives.
+#[derive(Debug)]
+pub(crate) struct HostsInUse(Mutex<(Vec<String>, Option<usize>)>);
+
+impl HostsInUse {
+    /// `hosts` must not be empty.
+    pub(crate) fn new(hosts: Vec<String>) -> Self {
+        Self(Mutex::new((hosts, None)))
+    }
+
+    pub(crate) fn replace(&self, hosts: Vec<String>) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hosts.is_empty() && inner.0 != hosts {
+            *inner = (hosts, Some(0));
+        }
+    }
+
+    /// The next to try: the machine's choice, or, where it counted others, each in turn.
+    fn take(&self, chosen: usize) -> String {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hosts, turn) = &mut *inner;
+        let at = turn.as_mut().map_or(chosen, |turn| {
+            *turn = turn.wrapping_add(1);
+            *turn
+        });
+        hosts[at % hosts.len()].clone()
+    }
+}
+
 /// What the driver is made of, besides the machine.
 pub(crate) struct Parts {
     pub(crate) connector: Arc<dyn Connect>,
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: Arc<HostsInUse>,
     pub(crate) chroot: String,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) state: watch::Sender<State>,
@@ -215,7 +244,7 @@ impl Driver {
         match effect {
             Effect::Dial(link, host) => {
                 self.connection = None;
-                let host = self.parts.hosts[host % self.parts.hosts.len()].clone();
+                let host = self.parts.hosts.take(host);
                 let dial = self.parts.connector.connect(&host);
                 self.dialing = Some((link, host, dial));
             }

@@ -19,6 +19,7 @@ use crate::action::Done;
 use crate::canary::{Canaries, Perch};
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
+use crate::discover::Discovery;
 use crate::handle::{ActionError, Change, Command, Reply, View};
 use crate::incident::Incident;
 use crate::judgement::Judgement;
@@ -31,7 +32,7 @@ use crate::pulse::Heart;
 use crate::registry::News;
 use crate::rule_files::Texts;
 use crate::store::{Kept, NodeChanges, Nodes, Store};
-use crate::task::{Prober, Task};
+use crate::task::{Prober, Task, supervise};
 use crate::time::Timestamp;
 use crate::{convert, publish};
 use cure::Curing;
@@ -64,7 +65,6 @@ pub(crate) enum Event {
     /// nothing any more.
     Note { ensemble: usize, about: String, note: Option<String> },
     /// Discovery found the members: all of them, those that do not serve too.
-    #[allow(dead_code, reason = "said by discovery")]
     Members { ensemble: usize, members: Vec<Member> },
     /// The registry was read.
     Registry { ensemble: usize, news: News },
@@ -202,6 +202,18 @@ impl Engine {
         self.cure_policies(&config.name);
         let membership = Membership::begin(&config.name, &config.servers, &self.kept);
         let node_series = NodeSeries::new(&config.name, config.site.as_deref());
+        let index = self.ensembles.len();
+        let discovery = Discovery {
+            ensemble: index,
+            name: config.name.clone(),
+            client: client.clone(),
+            board: self.prober.board(index),
+            seeds: config.servers.clone(),
+            known: membership.members.iter().map(|member| member.instance.clone()).collect(),
+            lang: self.config.lang,
+            events: self.events.clone(),
+        };
+        let discovery = supervise("discovery", move || discovery.clone().run());
         self.ensembles.push(Watched {
             unsampled: BTreeSet::new(),
             node_series,
@@ -212,9 +224,10 @@ impl Engine {
             notes: BTreeMap::new(),
             nodes,
             old_watches: false,
+            _discovery: discovery,
             _registry: registry,
         });
-        self.follow_members(self.ensembles.len() - 1);
+        self.follow_members(index);
     }
 
     /// All ensembles are there: what is open about anything else is over.

@@ -8,6 +8,7 @@ mod canary;
 mod channel;
 mod config;
 mod convert;
+mod discover;
 mod engine;
 mod handle;
 mod incident;

@@ -37,6 +37,8 @@ pub(crate) struct Watched {
     pub(crate) unsampled: BTreeSet<NodeKey>,
     pub(crate) node_series: NodeSeries,
     pub(crate) old_watches: bool,
+    /// Finds its members as long as this is kept.
+    pub(crate) _discovery: Task,
     /// Follows its registry as long as this is kept.
     pub(crate) _registry: Task,
 }

@@ -11,6 +11,7 @@ pub mod canary;
 pub mod fetch;
 pub mod figures;
 pub mod look;
+pub mod members;
 mod names;
 pub mod note;
 pub mod page;
