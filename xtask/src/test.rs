@@ -65,6 +65,7 @@ const PEER_GROUPS: &[Group] = &[
         title: "Prometheus' PromQL suite and engine",
         needs: &[Peer::PromqlOracle],
     },
+    Group { module: "rules", title: "promtool, the same verdicts", needs: &[Peer::Prometheus] },
     Group {
         module: "guide",
         title: "the guide's lines of kazoo and Curator",

@@ -33,6 +33,7 @@ mod product;
 mod prometheus;
 mod promql;
 mod raw;
+mod rules;
 mod rust_client;
 mod script;
 mod sessions;
