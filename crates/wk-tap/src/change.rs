@@ -45,6 +45,8 @@ pub struct ChangeOp {
     pub size: Option<usize>,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// The number that a sequential create got from its parent's counter.
+    pub sequence: Option<i32>,
 }
 
 /// What kind of txn it is.
@@ -106,7 +108,7 @@ impl Change {
             time,
             session,
             cxid,
-            op: ChangeOp { kind, path: None, size: None, error: None },
+            op: ChangeOp { kind, path: None, size: None, error: None, sequence: None },
             ops: Vec::new(),
             ephemerals: Vec::new(),
             expired: None,
@@ -190,8 +192,24 @@ impl ChangeOp {
                 (None, None, None)
             }
         };
-        Self { kind: Kind::Op(txn.op()), path: path.map(ToString::to_string), size, error }
+        let (kind, path) = (Kind::Op(txn.op()), path.map(ToString::to_string));
+        Self { kind, path, size, error, sequence: sequence(txn) }
     }
+}
+
+/// A create is sequential where its name ends with the number of the parent's counter, which the
+/// txn has advanced by one. Nothing else says so.
+fn sequence(txn: &Txn<'_>) -> Option<i32> {
+    let (Txn::Create(create)
+    | Txn::Create2(create)
+    | Txn::CreateContainer(create)
+    | Txn::CreateTtl { create, .. }) = txn
+    else {
+        return None;
+    };
+    let digits = create.path.get(create.path.len().checked_sub(10)?..)?;
+    let number: i32 = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    (create.parent_cversion.checked_sub(1) == Some(number)).then_some(number)
 }
 
 /// Is `path` the znode `prefix` or below it?
@@ -259,6 +277,7 @@ mod tests {
         ];
         assert_eq!(lines, want);
         assert_eq!(changes[2].op.size, Some(3));
+        assert_eq!((changes[7].op.sequence, changes[8].op.sequence), (Some(1), None));
         let kinds: Vec<_> = changes[9].ops.iter().map(|op| op.kind.to_string()).collect();
         assert_eq!(kinds, ["create", "setData", "check", "delete"]);
         assert_eq!(changes[11].detail.as_deref(), Some("world:anyone:31"));
