@@ -15,6 +15,7 @@ mod fuzz;
 mod golden;
 mod report;
 mod sim;
+mod tap_cost;
 mod test;
 mod tidy;
 
@@ -80,6 +81,11 @@ enum Command {
         #[command(flatten)]
         args: faults::FaultsArgs,
     },
+    /// What a tap costs the leader that it follows: latency and memory with and without.
+    TapCost {
+        #[command(flatten)]
+        args: tap_cost::TapCostArgs,
+    },
     /// The load generator itself; `bench` builds it with optimisation and calls it.
     #[command(hide = true)]
     BenchRun {
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         }
         Command::BenchRun { args } => exit(bench::run(&args)),
         Command::Faults { args } => exit(faults::run(&args)),
+        Command::TapCost { args } => exit(tap_cost::run(&args)),
         Command::LimitServer { file } => exit(bench::serve_limit(&file)),
         Command::Test { quick: true } => checks(test::quick),
         Command::Test { quick: false } => checks(test::everything),

@@ -28,6 +28,7 @@ opened. Incidents appear here, on the web page and in every channel of --notify.
 Examples:
   watchkeeper up
   watchkeeper up zk1:2181,zk2:2181,zk3:2181
+  watchkeeper up zk1:2181,zk2:2181,zk3:2181 --tap
   watchkeeper up --notify 'smtp://mail.example:25?from=wk@example.com&to=you@example.com'
   watchkeeper up --notify 'dingtalk://${DINGTALK_TOKEN}?secret=${DINGTALK_SECRET}'
   watchkeeper up --client 127.0.0.1:2182 --web 127.0.0.1:7182 --data ./second")]
@@ -50,6 +51,10 @@ pub(crate) struct Args {
     /// Whom to tell: webhook+http(s)://, dingtalk:// or smtp(s)://; may be repeated
     #[arg(long, value_name = "[NAME=]URL")]
     notify: Vec<String>,
+    /// Follow the transactions of every ensemble as an observer (docs/tap.md); needs the leader's
+    /// quorum port. Our own server gives its stream without one
+    #[arg(long)]
+    tap: bool,
     /// Language of texts: en or zh [default: by LC_ALL, LC_MESSAGES, LANG]
     #[arg(long, value_name = "LANG", value_parser = language)]
     lang: Option<Lang>,

@@ -32,7 +32,7 @@ use crate::pulse::Heart;
 use crate::registry::News;
 use crate::rule_files::Texts;
 use crate::store::{Kept, NodeChanges, Nodes, Store};
-use crate::task::{Prober, Task, supervise};
+use crate::task::{Followers, Prober, supervise};
 use crate::time::Timestamp;
 use crate::{convert, publish};
 use cure::Curing;
@@ -193,7 +193,7 @@ impl Engine {
         client: Client,
         records: Nodes,
         session_ends: bool,
-        registry: Task,
+        followers: Followers,
     ) {
         let flat = config.presets.iter();
         let flat = flat.map(|preset| (preset.name.clone(), preset.pattern.clone())).collect();
@@ -225,7 +225,7 @@ impl Engine {
             nodes,
             old_watches: false,
             _discovery: discovery,
-            _registry: registry,
+            _followers: followers,
         });
         self.follow_members(index);
     }

@@ -23,6 +23,7 @@ mod registry;
 mod rule_files;
 mod samples;
 mod store;
+mod tap;
 mod task;
 mod text;
 mod time;

@@ -20,7 +20,8 @@ use crate::handle::{Command, MonitorHandle};
 use crate::registry::Registry;
 use crate::rule_files;
 use crate::store::{Store, StoreError};
-use crate::task::{Prober, Task, forward, supervise};
+use crate::tap;
+use crate::task::{Followers, Prober, Task, forward, supervise};
 
 /// Reports that wait for the owner, at most; more reporters wait themselves.
 const EVENTS_MAX: usize = 1024;
@@ -36,6 +37,8 @@ pub struct EnsemblePort {
     pub client: Client,
     /// News of session ends, where the server is in this process.
     pub session_ends: Option<mpsc::Receiver<SessionEnd>>,
+    /// Every committed txn, where the server is in this process and its stream is wanted.
+    pub txns: Option<mpsc::Receiver<wk_proto::stream::Event>>,
 }
 
 /// A session ended, as the server itself saw it.
@@ -125,12 +128,18 @@ impl Monitor {
             let known = proven.map(|(key, _)| key.clone()).collect();
             let registry =
                 follow_registry(index, port.client.clone(), &port.config, known, &events);
-            let tells_ends = port.session_ends.is_some();
+            let tap = match port.txns {
+                Some(txns) => Some(tap::follow_own(index, &port.config, txns, &events)),
+                None if port.config.tap => Some(tap::follow_ensemble(index, &port.config, &events)),
+                None => None,
+            };
+            let tells_ends = port.session_ends.is_some() || port.config.tap;
             if let Some(ends) = port.session_ends {
                 let wrap = move |end| Event::SessionEnded { ensemble: index, end };
                 forward(ends, events.clone(), wrap);
             }
-            engine.watch(port.config, port.client, records, tells_ends, registry);
+            let tasks = Followers { registry, tap };
+            engine.watch(port.config, port.client, records, tells_ends, tasks);
         }
         engine.ready(rules);
         let owner = tokio::spawn(engine.run(events_in, commands_in, stopped));

@@ -16,7 +16,7 @@ use crate::member::Membership;
 use crate::own::NodeSeries;
 use crate::probe::{Report, Srvr};
 use crate::samples::ServerSeries;
-use crate::task::{Probing, Task};
+use crate::task::{Followers, Probing, Task};
 use crate::text::{Lang, Word};
 use crate::time::Timestamp;
 use crate::view::{
@@ -39,8 +39,8 @@ pub(crate) struct Watched {
     pub(crate) old_watches: bool,
     /// Finds its members as long as this is kept.
     pub(crate) _discovery: Task,
-    /// Follows its registry as long as this is kept.
-    pub(crate) _registry: Task,
+    /// Follow its registry and its transactions as long as they are kept.
+    pub(crate) _followers: Followers,
 }
 
 impl Watched {

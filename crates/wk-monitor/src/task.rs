@@ -26,6 +26,17 @@ impl Drop for Task {
     }
 }
 
+/// The tasks that follow an ensemble as a whole.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    /// Its registry.
+    #[expect(dead_code, reason = "kept for its drop")]
+    pub(crate) registry: Task,
+    /// Its transactions, if they are wanted.
+    #[expect(dead_code, reason = "kept for its drop")]
+    pub(crate) tap: Option<Task>,
+}
+
 /// Starts a task and starts it again whenever it panics.
 pub(crate) fn supervise<F>(task: &'static str, start: impl Fn() -> F + Send + 'static) -> Task
 where

@@ -7,7 +7,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts become figures to read")]
 
 mod limit;
-mod load;
+pub(crate) mod load;
 mod table;
 mod target;
 

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) groups: BTreeMap<String, GroupConfig>,
     /// Which rules judge beside the shipped ones.
     pub(crate) rules: RulesConfig,
+    /// Whether the transactions of our own server are followed.
+    pub(crate) tap: bool,
     pub(crate) web: SocketAddr,
     pub(crate) insecure: bool,
     pub(crate) data: PathBuf,
@@ -70,6 +72,9 @@ impl Settings {
             ensembles.insert(0, EnsembleConfig::new(GIVEN, args.servers.clone()));
             None
         };
+        for ensemble in &mut ensembles {
+            ensemble.tap |= args.tap;
+        }
         let mut channels =
             parse_notify(&args.notify, &env).context("--notify").code(Code::Usage)?;
         // An option wins over the channel of the same name in the file.
@@ -83,6 +88,7 @@ impl Settings {
             ensembles,
             groups: file.groups,
             rules: file.rules,
+            tap: args.tap,
             web,
             insecure,
             data,
@@ -113,6 +119,7 @@ impl Settings {
             config: None,
             notify: notify.to_vec(),
             lang,
+            tap: false,
             insecure: false,
             log: crate::logging::LogArgs::default(),
         })

@@ -12,8 +12,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use wk_client::{Client, InProcess};
 use wk_monitor::{Config, EnsembleConfig, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd};
+use wk_proto::stream::Event as TxnEvent;
 use wk_server::zoo_cfg::ServerConfig;
-use wk_server::{ExitReason, Server, ServerHandle, StartError};
+use wk_server::{ExitReason, Server, ServerHandle, StartError, TxnStream};
 use wk_web::{Web, WebConfig, WebError};
 
 use super::settings::Settings;
@@ -25,6 +26,9 @@ const OWN: &str = "local";
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 /// Ends of sessions that wait for the monitor.
 const SESSION_ENDS_MAX: usize = 1024;
+/// Txns of our own server that wait for the monitor, and their bytes before that.
+const TXNS_MAX: usize = 64;
+const TXN_BYTES_MAX: usize = 64 << 20;
 /// How long the monitor's own session may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -86,7 +90,7 @@ impl Stack {
         let server = match settings.client {
             Some(addr) => {
                 let server = start_server(addr, &settings.data.join("zookeeper")).await?;
-                ports.push(own_port(&server)?);
+                ports.push(own_port(&server, settings.tap)?);
                 Some(server)
             }
             None => None,
@@ -94,7 +98,8 @@ impl Stack {
         for config in &settings.ensembles {
             let client = config.access.client(&config.servers.join(",")).start();
             let client = client.with_context(|| format!("ensemble {}", config.name))?;
-            ports.push(EnsemblePort { config: config.clone(), client, session_ends: None });
+            let config = config.clone();
+            ports.push(EnsemblePort { config, client, session_ends: None, txns: None });
         }
         let clients = ports.iter().map(|port| port.client.clone()).collect();
         let watched = ports.iter().map(|port| port.config.clone());
@@ -243,7 +248,7 @@ async fn start_server(addr: SocketAddr, data: &Path) -> anyhow::Result<ServerHan
 
 /// Our own server as the monitor sees it: by the client protocol, without a socket between, and
 /// with the news of how each session ended.
-fn own_port(server: &ServerHandle) -> anyhow::Result<EnsemblePort> {
+fn own_port(server: &ServerHandle, tap: bool) -> anyhow::Result<EnsemblePort> {
     let addr = server.local_addr().context("the server has no port")?;
     let address = reachable(addr).to_string();
     let connecting = server.clone();
@@ -252,7 +257,20 @@ fn own_port(server: &ServerHandle) -> anyhow::Result<EnsemblePort> {
     let (ends, session_ends) = mpsc::channel(SESSION_ENDS_MAX);
     tokio::spawn(forward(server.session_ends(), ends));
     let config = EnsembleConfig::new(OWN, vec![address]);
-    Ok(EnsemblePort { config, client, session_ends: Some(session_ends) })
+    let txns = tap.then(|| {
+        let (to, txns) = mpsc::channel(TXNS_MAX);
+        tokio::spawn(forward_txns(server.txns(TXN_BYTES_MAX), to));
+        txns
+    });
+    Ok(EnsemblePort { config, client, session_ends: Some(session_ends), txns })
+}
+
+async fn forward_txns(mut from: TxnStream, to: mpsc::Sender<TxnEvent>) {
+    while let Some(event) = from.next().await {
+        if to.send(event).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn forward(

@@ -4,6 +4,7 @@
 
 mod load;
 mod logs;
+mod monitor;
 
 use std::path::Path;
 use std::process::Command;

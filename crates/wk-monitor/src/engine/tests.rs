@@ -48,7 +48,8 @@ impl Bench {
         let client = Client::builder(&seeds.join(",")).start().unwrap();
         let registry = crate::task::supervise("registry", std::future::pending);
         let config = EnsembleConfig { canary_off: true, ..EnsembleConfig::new("e", seeds) };
-        engine.watch(config, client, Nodes::new(), false, registry);
+        let followers = Followers { registry, tap: None };
+        engine.watch(config, client, Nodes::new(), false, followers);
         engine.ready(Vec::new());
         let now = now(engine.origin);
         Self { engine, now, late: None, _dir: dir, _events: events_in }

@@ -1,0 +1,54 @@
+//! The rules of docs/tap.md are rules, over samples that a tap gives.
+#![allow(clippy::unwrap_used, reason = "a test reports by a panic with its line")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wk_proto::quorum::{self, PacketKind};
+use wk_rules::RuleFile;
+use wk_tap::{Change, Figures, Health, LearnerStats, TapState};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap()
+}
+
+/// Names of all samples after a stream in which everything happens.
+fn names() -> BTreeSet<String> {
+    let mut figures = Figures::new(Vec::new());
+    let golden = root().join("golden/zookeeper-3.9.5-ensemble/quorum-inform-leader.bin");
+    let bytes = std::fs::read(golden).unwrap();
+    let mut rest = &bytes[..];
+    while let Some(packet) = quorum::split(&mut rest, 1 << 20).unwrap() {
+        if packet.kind == PacketKind::Inform {
+            let mut change = Change::read(packet.data.unwrap());
+            // A counter near its end, which no captured stream has.
+            change.op.sequence = change.op.sequence.map(|_| i32::MAX);
+            figures.take(&change);
+        }
+    }
+    let (state, stats) = (TapState::Live(String::new()), LearnerStats::default());
+    let health = Health { state, position: None, lag: 0, stats, dropped: 0, waiting: 0 };
+    let samples = figures.samples(0, &health);
+    samples.iter().map(|sample| sample.labels.name().to_owned()).collect()
+}
+
+#[test]
+fn rules_of_the_guide_load_and_name_only_what_a_tap_gives() {
+    let guide = std::fs::read_to_string(root().join("docs/tap.md")).unwrap();
+    let (_, after) = guide.split_once("```yaml\n").unwrap();
+    let (rules, _) = after.split_once("```").unwrap();
+    let file = RuleFile::parse("docs/tap.md", rules).unwrap_or_else(|err| panic!("{err}"));
+    assert_eq!(file.rules().count(), 7);
+    let names = names();
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let used: BTreeSet<_> = words.filter(|word| word.starts_with("watchkeeper_tap_")).collect();
+    assert!(used.len() >= 7, "{used:?}");
+    for name in used {
+        assert!(names.contains(name), "{name} is none of {names:#?}");
+    }
+    // What the guide's table lists is what there is: `_suffix` stands for the same prefix.
+    for name in &names {
+        let short = name.trim_start_matches("watchkeeper_tap");
+        assert!(guide.contains(name) || guide.contains(short), "{name} is not in the guide");
+    }
+}
