@@ -176,8 +176,8 @@ impl Follower {
             self.send(Event::SessionEnded { ensemble: self.ensemble, end }).await?;
         }
         if matches!(change.op.kind, Kind::Op(OpCode::Reconfig)) && change.op.error.is_none() {
-            let by = change.session.to_string();
-            tracing::info!(zxid = %change.zxid, session = by, "the members of the ensemble changed");
+            let (zxid, session) = (change.zxid, change.session);
+            tracing::info!(%zxid, %session, "the members of the ensemble changed");
         }
         Ok(())
     }

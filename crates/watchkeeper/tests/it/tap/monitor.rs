@@ -13,8 +13,10 @@ const RULE: &str = "\
 groups:
   - name: seen
     rules:
+      - record: up_to_date
+        expr: watchkeeper_tap_connected == 1
       - alert: StreamSeen
-        expr: watchkeeper_tap_txns_total{type=\"setData\"} >= 3 and on (ensemble) watchkeeper_tap_connected == 1
+        expr: watchkeeper_tap_txns_total{type=\"setData\"} >= 3 and on (ensemble) up_to_date
         labels: {severity: warning}
         annotations: {summary: \"{{ $labels.ensemble }} writes\"}
 ";
