@@ -220,6 +220,19 @@ mod tests {
         assert!(!chunk.push(samples[239].0 + 1000, 1.0), "a full chunk takes no more");
     }
 
+    #[test]
+    fn times_at_the_edges_of_every_width_come_back() {
+        for half in [64_i64, 2048, 1 << 19, 1 << 40] {
+            for difference in [-half - 1, -half, 1 - half, half - 1, half, half + 1] {
+                let (first, delta) = (0, 1 << 41);
+                let (second, third) = (delta, 2 * delta + difference);
+                let samples = [(first, 1.0), (second, 1.0), (third, 2.0), (third + 1, 2.0)];
+                let chunk = chunk_of(&samples);
+                assert_eq!(chunk.iter().collect::<Vec<_>>(), samples, "{difference}");
+            }
+        }
+    }
+
     fn values() -> impl Strategy<Value = f64> {
         prop_oneof![
             3 => (-50_i32..50).prop_map(f64::from),
