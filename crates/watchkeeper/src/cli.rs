@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::agent;
 use crate::alarm::{incidents, notify, status, top};
 use crate::completion;
 use crate::demo;
@@ -46,6 +47,7 @@ enum Command {
     Watch(watch::Args),
     Member(member::Args),
     Tap(tap::Args),
+    Agent(agent::Args),
     Incidents(incidents::Args),
     Status(status::Args),
     Top(top::Args),
@@ -109,6 +111,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => watch::run(&args),
         Command::Member(args) => member::run(&args),
         Command::Tap(args) => tap::run(&args),
+        Command::Agent(args) => agent::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),

@@ -1,5 +1,6 @@
 //! The `watchkeeper` binary: reads the command line, runs one verb, turns its end into an exit code.
 
+mod agent;
 mod alarm;
 mod cli;
 mod completion;

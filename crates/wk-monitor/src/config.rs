@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wk_alert::CurePolicy;
 use wk_client::Access;
+use wk_probe::recipes::Recipes;
 
 use crate::channel::Channel;
 use crate::text::Lang;
@@ -14,6 +15,7 @@ mod access;
 mod file;
 mod ports;
 mod preset;
+mod recipe;
 
 pub use file::{ConfigError, FileConfig};
 pub use ports::{PagePorts, PortPair};
@@ -82,6 +84,8 @@ pub struct EnsembleConfig {
     pub expected: Vec<String>,
     /// How its servers are reached: with TLS, under which credentials.
     pub access: Access,
+    /// Locks, queues and elections to look at.
+    pub recipes: Recipes,
     /// Whether no canary writes to it.
     pub canary_off: bool,
     /// Where the pages of its servers are.

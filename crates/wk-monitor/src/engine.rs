@@ -16,6 +16,7 @@ use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
 
 use crate::action::Done;
+use crate::agents::Pull;
 use crate::canary::{Canaries, Perch};
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
@@ -26,6 +27,7 @@ use crate::judgement::Judgement;
 use crate::member::{Member, Membership};
 use crate::monitor::SessionEnd;
 use crate::own::NodeSeries;
+use crate::phi::PhiSeries;
 use crate::probe::Report;
 use crate::publish::Watched;
 use crate::pulse::Heart;
@@ -61,6 +63,8 @@ pub(crate) enum Event {
     /// Something was measured; the labels are whole.
     #[allow(dead_code, reason = "said by probes, canary, agents and tap")]
     Samples { ensemble: usize, samples: Vec<Sample> },
+    /// An agent's page was pulled, or not.
+    Pulled { ensemble: usize, pull: Box<Pull> },
     /// What keeps a part of the monitor from its work, with the line that would change it; none:
     /// nothing any more.
     Note { ensemble: usize, about: String, note: Option<String> },
@@ -217,6 +221,9 @@ impl Engine {
         self.ensembles.push(Watched {
             unsampled: BTreeSet::new(),
             node_series,
+            phis: PhiSeries::new(&config.name, config.site.as_deref()),
+            agents: BTreeMap::new(),
+            _looking: self.look_from_outside(&config, &client),
             config,
             membership,
             servers: Vec::new(),
@@ -327,6 +334,7 @@ impl Engine {
                 self.judgement.reload(&self.config, &texts);
                 self.judgement.hurry();
             }
+            Event::Pulled { ensemble, pull } => self.pulled(ensemble, &pull),
             Event::Note { ensemble, about, note } => {
                 let notes = &mut self.ensembles[ensemble].notes;
                 match note {

@@ -4,6 +4,7 @@
 //! at the store or at a detector.
 
 mod action;
+mod agents;
 mod canary;
 mod channel;
 mod config;
@@ -16,6 +17,7 @@ mod judgement;
 mod member;
 mod monitor;
 mod own;
+mod phi;
 mod probe;
 mod publish;
 mod pulse;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use wk_alert::node::{NodeKey, NodeRecord, Nodes};
 use wk_alert::server::{Probe, ServerDetector};
-use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
+use wk_alert::{Entry, Finding, Ledger, Now, Scope, Severity, Subject};
 use wk_client::Client;
 use wk_probe::note::Note;
 
+use crate::agents::AgentSeries;
 use crate::canary::Perch;
 use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
 use crate::member::Membership;
 use crate::own::NodeSeries;
+use crate::phi::PhiSeries;
 use crate::probe::{Report, Srvr};
 use crate::samples::ServerSeries;
 use crate::task::{Followers, Probing, Task};
@@ -36,6 +38,11 @@ pub(crate) struct Watched {
     /// Nodes whose record changed since their series were last sampled.
     pub(crate) unsampled: BTreeSet<NodeKey>,
     pub(crate) node_series: NodeSeries,
+    pub(crate) phis: PhiSeries,
+    /// The agents on its hosts, with what their pages say.
+    pub(crate) agents: BTreeMap<String, AgentSeries>,
+    /// Pull the agents' pages and look at recipes as long as they are kept.
+    pub(crate) _looking: Vec<Task>,
     pub(crate) old_watches: bool,
     /// Finds its members as long as this is kept.
     pub(crate) _discovery: Task,
@@ -166,7 +173,7 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
         .nodes
         .records()
         .iter()
-        .map(|(key, record)| node(key, record, watched, &open, lang))
+        .map(|(key, record)| node(key, record, watched, (ledger, &open), lang))
         .collect();
     let session = watched.client.session();
     Ensemble {
@@ -218,7 +225,7 @@ fn node(
     key: &NodeKey,
     record: &NodeRecord,
     watched: &Watched,
-    open: &BTreeMap<&Subject, &str>,
+    (ledger, open): (&Ledger, &BTreeMap<&Subject, &str>),
     lang: Lang,
 ) -> Node {
     let clear = watched.nodes.is_clear();
@@ -229,7 +236,13 @@ fn node(
     };
     // What cannot be seen is unknown, since the sight was lost.
     let (state, since) = if clear {
-        (record.state.into(), record.since)
+        let mut state = NodeState::from(record.state);
+        if state == NodeState::Up && watched.phis.suspects(key) {
+            state = NodeState::Suspect;
+        } else if state == NodeState::Down && is_maintained(ledger, &subject) {
+            state = NodeState::Maintenance;
+        }
+        (state, record.since)
     } else {
         (NodeState::Unknown, watched.nodes.clear_since().wall)
     };
@@ -244,6 +257,14 @@ fn node(
         evidence: record.facts.iter().map(|fact| lang.fact(fact)).collect(),
         incident: open.get(&subject).map(|id| (*id).to_owned()),
     }
+}
+
+/// Whether a maintenance in force speaks for what is open about `subject`.
+fn is_maintained(ledger: &Ledger, subject: &Subject) -> bool {
+    let Some(incident) = ledger.open(subject) else { return false };
+    ledger.silences_in_force().any(|silence| {
+        matches!(silence.scope, Scope::Maintenance { .. }) && silence.scope.covers(incident)
+    })
 }
 
 fn metadata(data: &[u8]) -> serde_json::Value {
@@ -263,14 +284,18 @@ fn groups(nodes: &[Node]) -> Vec<Group> {
             up: 0,
             down: 0,
             left: 0,
+            suspect: 0,
             unknown: 0,
+            maintenance: 0,
         });
         *match node.state {
             NodeState::Starting => &mut group.starting,
             NodeState::Up => &mut group.up,
             NodeState::Down => &mut group.down,
             NodeState::Left => &mut group.left,
+            NodeState::Suspect => &mut group.suspect,
             NodeState::Unknown => &mut group.unknown,
+            NodeState::Maintenance => &mut group.maintenance,
         } += 1;
     }
     groups.into_values().collect()

@@ -184,12 +184,16 @@ pub enum NodeState {
     Starting,
     /// Its `alive` is there.
     Up,
+    /// Alive, but the beats of its application are late.
+    Suspect,
     /// Its `alive` is gone and it did not leave on purpose.
     Down,
     /// It left on purpose.
     Left,
     /// The monitor cannot see.
     Unknown,
+    /// Down, and its ensemble is under maintenance.
+    Maintenance,
 }
 
 impl NodeState {
@@ -198,9 +202,11 @@ impl NodeState {
         match self {
             Self::Starting => "starting",
             Self::Up => "up",
+            Self::Suspect => "suspect",
             Self::Down => "down",
             Self::Left => "left",
             Self::Unknown => "unknown",
+            Self::Maintenance => "maintenance",
         }
     }
 }
@@ -241,8 +247,12 @@ pub struct Group {
     pub down: usize,
     /// Left on purpose.
     pub left: usize,
+    /// Alive, with beats that are late.
+    pub suspect: usize,
     /// Not to be seen.
     pub unknown: usize,
+    /// Down under maintenance.
+    pub maintenance: usize,
 }
 
 /// What a channel speaks.

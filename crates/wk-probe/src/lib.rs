@@ -15,4 +15,5 @@ pub mod members;
 mod names;
 pub mod note;
 pub mod page;
+pub mod recipes;
 pub mod words;

@@ -57,7 +57,12 @@ pub(crate) fn node(group: Option<&str>, id: &str, state: NodeState) -> Node {
             "session 0x100003a2f0c0001 ended and /nodes/web/web-2/alive is gone".to_owned(),
             "it did not say that it was leaving".to_owned(),
         ],
-        NodeState::Starting | NodeState::Up | NodeState::Left | NodeState::Unknown => Vec::new(),
+        NodeState::Starting
+        | NodeState::Up
+        | NodeState::Suspect
+        | NodeState::Left
+        | NodeState::Unknown
+        | NodeState::Maintenance => Vec::new(),
     };
     Node {
         group: group.map(str::to_owned),
@@ -162,7 +167,9 @@ fn local() -> Ensemble {
         up,
         down,
         left,
+        suspect: 0,
         unknown: 0,
+        maintenance: 0,
     };
     Ensemble {
         name: "local".to_owned(),

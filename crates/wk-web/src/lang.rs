@@ -104,7 +104,9 @@ impl Lang {
             NodeState::Up => self.of("up", "在线"),
             NodeState::Down => self.of("down", "宕机"),
             NodeState::Left => self.of("left", "已离开"),
+            NodeState::Suspect => self.of("suspect", "可疑"),
             NodeState::Unknown => self.of("unknown", "未知"),
+            NodeState::Maintenance => self.of("maintenance", "维护中"),
         }
     }
 

@@ -16,9 +16,11 @@ mod guard;
 mod handlers;
 mod lang;
 mod listener;
+mod lone_page;
 mod metrics;
 mod pages;
 mod runbook;
 
 pub use lang::Lang;
+pub use lone_page::{MakePage, serve_metrics};
 pub use web::{Web, WebConfig, WebError};

@@ -77,8 +77,15 @@ fn table(fleet: &Fleet) -> String {
 fn ensemble_rows(ensemble: &Ensemble, text: &mut String) {
     let level = ensemble.level.as_str().to_uppercase();
     let count = |state| ensemble.nodes.iter().filter(|node| node.state == state).count();
-    let states =
-        [NodeState::Up, NodeState::Down, NodeState::Starting, NodeState::Left, NodeState::Unknown];
+    let states = [
+        NodeState::Up,
+        NodeState::Suspect,
+        NodeState::Down,
+        NodeState::Maintenance,
+        NodeState::Starting,
+        NodeState::Left,
+        NodeState::Unknown,
+    ];
     let nodes: Vec<String> = states
         .into_iter()
         .map(|state| (count(state), state.as_str()))

@@ -11,6 +11,7 @@ use wk_rules::{ThresholdError, Thresholds};
 use super::access::{RawTls, access};
 use super::ports::{RawPair, ports};
 use super::preset::RawPreset;
+use super::recipe::RawRecipes;
 use super::{EnsembleConfig, GroupConfig, OnDown, RulesConfig};
 use crate::channel::{Channel, UrlError};
 
@@ -123,6 +124,8 @@ struct RawEnsemble {
     #[serde(default)]
     expected: Vec<String>,
     canary: Option<bool>,
+    #[serde(default)]
+    recipes: RawRecipes,
     #[serde(default)]
     auth: Vec<String>,
     tls: Option<RawTls>,
@@ -290,6 +293,7 @@ fn ensemble(
         presets: super::preset::presets(&key("presets"), raw.presets)?,
         expected: raw.expected,
         canary_off: raw.canary == Some(false),
+        recipes: raw.recipes.check(&key("recipes"))?,
         name,
     })
 }
@@ -455,6 +459,7 @@ mod tests {
             site = "hangzhou"
             tap = true
             canary = false
+            recipes = { locks = ["/locks/*"] }
             agents = ["zk1:7182"]
             presets = ["kafka"]
             expected = ["web/one", "two"]
@@ -479,6 +484,10 @@ mod tests {
             site: Some("hangzhou".into()),
             tap: true,
             canary_off: true,
+            recipes: wk_probe::recipes::Recipes {
+                locks: list(&["/locks/*"]),
+                ..Default::default()
+            },
             agents: list(&["zk1:7182"]),
             presets: vec![crate::config::PresetConfig {
                 name: "kafka".into(),

@@ -1,6 +1,6 @@
 //! From samples to findings: when the rules are asked, and what the detectors add.
 
-use wk_alert::node::NodeKey;
+use wk_alert::node::{self, NodeKey};
 use wk_alert::{Fact, Look, Now, Pulse, Subject};
 
 use super::{Engine, Event};
@@ -14,16 +14,23 @@ impl Engine {
     pub(super) fn weigh(&mut self, now: Now, pulse: Pulse) {
         let awake = self.judgement.hear(now, pulse);
         if awake == Awake::WindowLost {
-            self.ensembles.iter_mut().for_each(|ensemble| ensemble.node_series.restart());
+            self.ensembles.iter_mut().for_each(|ensemble| {
+                ensemble.node_series.restart();
+                ensemble.phis.restart();
+            });
         }
         if awake != Awake::Yes {
             tracing::warn!("the monitor was not awake, or its clock was set: looking anew");
+            for index in 0..self.ensembles.len() {
+                self.judge(now, index, node::Input::Woke);
+            }
             for server in self.ensembles.iter().flat_map(|ensemble| &ensemble.servers) {
                 server.probing.nudge.notify_one();
             }
         }
         for index in 0..self.ensembles.len() {
             self.sample_nodes(now, index);
+            self.sample_beats(now, index);
         }
         let mut findings = Vec::new();
         let ensembles = &self.ensembles;
@@ -33,6 +40,17 @@ impl Engine {
             self.kept_changes.insert(name, bytes);
         }
         self.find(now, findings);
+    }
+
+    /// How late the beats of applications are.
+    fn sample_beats(&mut self, now: Now, index: usize) {
+        let watched = &mut self.ensembles[index];
+        let samples = watched.phis.sample(now, &watched.nodes);
+        if !samples.is_empty() {
+            self.stale |= watched.phis.changed();
+            self.judgement.append(&samples);
+            self.judgement.hurry();
+        }
     }
 
     fn sample_nodes(&mut self, now: Now, index: usize) {

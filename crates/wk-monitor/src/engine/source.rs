@@ -1,15 +1,21 @@
 //! What observes: servers that come and go, what their probes say, what is measured.
 
+use tokio::sync::mpsc;
 use wk_alert::server::{ServerDetector, ServerPolicy, ServerState};
 use wk_alert::{Now, Severity, Subject, node};
+use wk_client::Client;
+use wk_probe::recipes;
 use wk_promql::Sample;
 use wk_proto::ids::Mono;
 
-use super::{Engine, judging, now};
+use super::{Engine, Event, judging, now};
+use crate::agents::{self, Pull};
 use crate::canary;
+use crate::config::EnsembleConfig;
 use crate::member::Member;
 use crate::probe::Report;
 use crate::publish::WatchedServer;
+use crate::task::{Task, forward, supervise};
 
 impl Engine {
     /// Starts and ends probes until exactly the members of an ensemble are probed.
@@ -68,6 +74,55 @@ impl Engine {
         };
         self.ledger.retire(now(self.origin), watched);
         self.judgement.retire(watched);
+    }
+
+    /// Begins to pull the pages of an ensemble's agents and to look at its recipes; it becomes the
+    /// next one.
+    pub(super) fn look_from_outside(&self, config: &EnsembleConfig, client: &Client) -> Vec<Task> {
+        let ensemble = self.ensembles.len();
+        let start = |agent: &String| {
+            let (pulls, pulled) = mpsc::channel(1);
+            forward(pulled, self.events.clone(), move |pull| Event::Pulled {
+                ensemble,
+                pull: Box::new(pull),
+            });
+            let agent = agent.clone();
+            supervise("agent", move || agents::watch(agent.clone(), pulls.clone()))
+        };
+        let mut tasks: Vec<Task> = config.agents.iter().map(start).collect();
+        if !config.recipes.is_empty() {
+            let (news, told) = mpsc::channel(1);
+            forward(told, self.events.clone(), move |news| match news {
+                recipes::News::Samples(samples) => Event::Samples { ensemble, samples },
+                recipes::News::Note(note) => {
+                    Event::Note { ensemble, about: "recipes".to_owned(), note }
+                }
+            });
+            let mut labels = vec![("ensemble".to_owned(), config.name.clone())];
+            labels.extend(config.site.iter().map(|site| ("site".to_owned(), site.clone())));
+            let (client, wanted) = (client.clone(), config.recipes.clone());
+            tasks.push(supervise("recipes", move || {
+                let (client, wanted) = (client.clone(), wanted.clone());
+                let pace = recipes::Pace::default();
+                recipes::watch(client, wanted, pace, labels.clone(), news.clone())
+            }));
+        }
+        tasks
+    }
+
+    /// An agent's page was pulled, or not.
+    pub(super) fn pulled(&mut self, ensemble: usize, pull: &Pull) {
+        let watched = &mut self.ensembles[ensemble];
+        let site = watched.config.site.as_deref().unwrap_or_default();
+        let labels = [("ensemble", watched.config.name.as_str()), ("site", site)];
+        let series = watched.agents.entry(pull.agent.clone()).or_default();
+        let (samples, note) = series.take(pull, &labels, &watched.membership.members);
+        let about = format!("agent {}", pull.agent);
+        match note {
+            Some(note) => watched.notes.insert(about, note),
+            None => watched.notes.remove(&about),
+        };
+        self.judgement.append(&samples);
     }
 
     /// A server was probed. One that is not watched any more had a probe on its way.

@@ -27,10 +27,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         }
         FactKind::FlatNotEphemeral => "{0} is not ephemeral: refused, it proves nobody's life",
         FactKind::ExpectedMissing => "{0} is expected by watchkeeper.toml, and is not there",
-        FactKind::ReadDenied => {
-            "the ACL of {0} does not let the monitor read it: give the monitor's credentials \
-             ([ensemble.NAME] auth) the right r on it"
-        }
+        FactKind::ReadDenied => "the ACL of {0} does not let the monitor read it: grant it r there",
         FactKind::FoundDead => "{0} had been alive before the monitor first looked, and is not now",
         FactKind::DiedUnseen => {
             "{0} was up since {1:time} when last seen; the monitor was away when it went"

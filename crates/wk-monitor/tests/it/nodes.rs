@@ -136,7 +136,11 @@ async fn a_monitor_that_was_away_finds_what_died_meanwhile_and_sends_once() {
     let down = until_state(&monitor.handle(), "a", NodeState::Down).await;
     assert!(down.evidence.iter().any(|line| line.contains("was away")), "{down:?}");
     until_holds("the notification", || webhook.taken().len() == 1).await;
-    let id = down.incident.unwrap();
+    // The rule that judges it needs a moment more than the state.
+    let id = until(&monitor.handle(), "its incident", |fleet, _| {
+        crate::site::node(fleet, "a")?.incident.clone()
+    })
+    .await;
     monitor.stop().await;
 
     // Another restart: the same incident, and nothing is sent again.

@@ -24,6 +24,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use values::Values;
 
+/// The entries of a properties file as Java reads them, in order, unjudged.
+pub fn entries(bytes: &[u8]) -> Vec<(String, String)> {
+    properties::parse(bytes).into_iter().map(|entry| (entry.key, entry.value)).collect()
+}
+
 /// How much a [`Finding`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

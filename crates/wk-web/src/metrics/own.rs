@@ -132,7 +132,9 @@ fn nodes(page: &mut Page, ensembles: &[Ensemble]) {
                 (NodeState::Up, group.up),
                 (NodeState::Down, group.down),
                 (NodeState::Left, group.left),
+                (NodeState::Suspect, group.suspect),
                 (NodeState::Unknown, group.unknown),
+                (NodeState::Maintenance, group.maintenance),
             ];
             for (state, number) in counts {
                 let labels = [
@@ -150,7 +152,7 @@ fn nodes(page: &mut Page, ensembles: &[Ensemble]) {
         for group in &ensemble.groups {
             let label = group.name.as_deref().unwrap_or("");
             let labels = [("ensemble", ensemble.name.as_str()), ("group", label)];
-            page.sample(name, &labels, count(group.up as u64));
+            page.sample(name, &labels, count((group.up + group.suspect) as u64));
         }
     }
     let name = "watchkeeper_node_alive";
@@ -160,8 +162,8 @@ fn nodes(page: &mut Page, ensembles: &[Ensemble]) {
     for ensemble in ensembles {
         for node in &ensemble.nodes {
             let alive = match node.state {
-                NodeState::Up => 1.0,
-                NodeState::Down => 0.0,
+                NodeState::Up | NodeState::Suspect => 1.0,
+                NodeState::Down | NodeState::Maintenance => 0.0,
                 NodeState::Starting | NodeState::Left | NodeState::Unknown => continue,
             };
             let labels = [

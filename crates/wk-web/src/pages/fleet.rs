@@ -256,16 +256,20 @@ fn group_list(ctx: &Context<'_>, group: &Group, nodes: &[Node]) -> Markup {
 fn rank(state: NodeState) -> u8 {
     match state {
         NodeState::Down => 0,
-        NodeState::Unknown => 1,
-        NodeState::Starting => 2,
-        NodeState::Up => 3,
-        NodeState::Left => 4,
+        NodeState::Maintenance => 1,
+        NodeState::Suspect => 2,
+        NodeState::Unknown => 3,
+        NodeState::Starting => 4,
+        NodeState::Up => 5,
+        NodeState::Left => 6,
     }
 }
 
 fn counts(lang: Lang, group: &Group) -> String {
     let all = [
         (group.down, NodeState::Down),
+        (group.maintenance, NodeState::Maintenance),
+        (group.suspect, NodeState::Suspect),
         (group.unknown, NodeState::Unknown),
         (group.starting, NodeState::Starting),
         (group.up, NodeState::Up),
