@@ -189,6 +189,7 @@ fn a_lost_majority_is_told_within_five_seconds() {
 #[test]
 fn a_paused_leader_is_told_by_the_canary_within_five_seconds() {
     // Its followers look well for ten seconds; its own looks find nobody after their time limit.
+    // That there is no leader is not so while followers serve, and would hide the canary's alarm.
     let seen = |server, after| match (server, after) {
         (0, 3000..) => Seen::Gone,
         (1 | 2, 10_000..10_700) => Seen::Looking,
@@ -197,6 +198,7 @@ fn a_paused_leader_is_told_by_the_canary_within_five_seconds() {
     };
     let fails = |_, after| (2500..13_000).contains(&after);
     assert!(slowest("ZkCanaryFailing", seen, fails) <= 4950);
+    assert_eq!(told(seen, fails), ["ZkCanaryFailing", "ZkServerUnreachable"]);
 }
 
 #[test]
