@@ -534,7 +534,7 @@ mod tests {
             ("[ensemble.e]\nservers = [\"a:1\"]\npresets = [\"x\"]", "ensemble.e.presets = \"x\""),
             ("[ensemble.e]\nservers = [\"a:1\"]\nexpected = [\"a//b\"]", "ensemble.e.expected"),
             (
-                "[ensemble.e]\nservers = [\"a:1\"]\nthresholds = { ZkFsyncSlow = { millis = nan } }",
+                "[ensemble.e]\nservers = [\"a:1\"]\nthresholds.ZkFsyncSlow = { millis = nan }",
                 "ensemble.e.thresholds.ZkFsyncSlow.millis = \"nan\"",
             ),
             (

@@ -29,6 +29,8 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
     let ensemble = fleet.ensembles.iter().find(|ensemble| ensemble.name == incident.ensemble);
     let node = ensemble.and_then(|ensemble| node_of(ensemble, incident));
     let title = format!("{} · {}", lang.incident(incident.state), incident.summary);
+    let open = full.filter(|_| incident.state.is_open());
+    let action = open.and_then(|full| full.cure.as_ref());
     let main = html! {
         p.crumb { a href="/" { "← " (lang.of("Fleet", "总览")) } }
         (head(ctx, incident))
@@ -47,9 +49,7 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
             div {
                 (evidence(lang, incident))
                 (next_steps(lang, incident, ensemble, node))
-                @if let (true, Some(one)) = (incident.state.is_open(), full.and_then(|f| f.cure.as_ref())) {
-                    (cure(ctx, incident, one))
-                }
+                @if let Some(one) = action { (cure(ctx, incident, one)) }
                 (location(ctx, incident, node))
                 @if let Some(full) = full { (time_line(ctx, full)) }
             }
