@@ -108,10 +108,11 @@ pub(super) fn crash_loop(rig: &mut Rig) -> Result<Fault> {
 
 pub(super) fn port_taken(rig: &mut Rig) -> Result<Fault> {
     let index = follower(rig)?;
-    let port = rig.ensemble.members[index].client;
+    let member = &rig.ensemble.members[index];
+    let address = (member.place.host, member.client);
     let fault = kill(rig, index)?;
     let listener = wait::until("the port", wait::LONG, || {
-        Ok(Some(TcpListener::bind(("127.0.0.1", port)).context("take the port")?))
+        Ok(Some(TcpListener::bind(address).context("take the port")?))
     })?;
     rig.held.push(Box::new(listener));
     rig.ensemble.launch(index)?;

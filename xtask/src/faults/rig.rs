@@ -1,6 +1,7 @@
 //! What one trial runs on: an ensemble, a monitor with fresh data, receivers that note the time.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 use wk_peers::disk::{BadSync, SmallDisk};
+use wk_peers::ensemble::Place;
 use wk_peers::process::{Signal, bound, run};
 use wk_peers::receivers::{DingTalk, Webhook};
 use wk_peers::{Cache, Ensemble, EnsembleSpec, Janitor, Net, Peer, Process, Version, wait};
@@ -83,10 +85,12 @@ impl Rig {
             spec = spec.with(line);
         }
         let net = if setup.net { Some(Net::start(&bench.cache, &mut janitor, 3)?) } else { None };
-        if let Some(net) = &net {
-            spec = spec.at(net.places());
+        let places = net.as_ref().map_or_else(own_addresses, Net::places);
+        let mut ensemble = spec.at(places).prepare(&bench.cache)?;
+        for member in &mut ensemble.members {
+            // Where a real installation has them: nobody tells the monitor.
+            (member.admin, member.metrics) = (8080, 7000);
         }
-        let mut ensemble = spec.prepare(&bench.cache)?;
         let mut disks = Vec::new();
         if setup.small_logs {
             for member in &mut ensemble.members {
@@ -326,6 +330,17 @@ impl Monitor {
         all.sort_by_key(|one| one.at);
         all
     }
+}
+
+/// An address of loopback for each member, which no other command of the kind uses: three hosts, as
+/// the monitor sees them, each with the default ports of its pages.
+fn own_addresses() -> Vec<Place> {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let place = |member| Place {
+        host: Ipv4Addr::new(127, 64 + high % 128, low, member),
+        wrapper: Vec::new(),
+    };
+    (1..=3).map(place).collect()
 }
 
 /// The JSON of a page of the API.
