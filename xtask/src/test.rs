@@ -48,6 +48,11 @@ const PEER_GROUPS: &[Group] = &[
         ],
     },
     Group {
+        module: "probes",
+        title: "members of an Apache ensemble from one address",
+        needs: &[Peer::ZooKeeper],
+    },
+    Group {
         module: "tap",
         title: "the tap beside Apache's txn logs",
         needs: &[Peer::ZooKeeper, Peer::ZooKeeperAt(Version::V3_8)],

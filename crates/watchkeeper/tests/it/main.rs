@@ -29,6 +29,7 @@ mod guide;
 mod harness;
 mod kazoo;
 mod keys;
+mod probes;
 mod product;
 mod prometheus;
 mod promql;
