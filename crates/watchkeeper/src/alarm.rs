@@ -5,3 +5,4 @@ pub(crate) mod incidents;
 pub(crate) mod notify;
 pub(crate) mod status;
 pub(crate) mod top;
+pub(crate) mod why;

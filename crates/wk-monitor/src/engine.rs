@@ -232,6 +232,7 @@ impl Engine {
             nodes,
             old_watches: false,
             _discovery: discovery,
+            last_leader: None,
             _followers: followers,
         });
         self.follow_members(index);
@@ -329,7 +330,7 @@ impl Engine {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
-            Event::Samples { samples, .. } => self.judgement.append(&samples),
+            Event::Samples { ensemble, samples } => self.measured(ensemble, &samples),
             Event::RuleFiles(texts) => {
                 self.judgement.reload(&self.config, &texts);
                 self.judgement.hurry();
