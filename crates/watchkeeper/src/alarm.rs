@@ -3,6 +3,6 @@
 pub(crate) mod api;
 pub(crate) mod incidents;
 pub(crate) mod notify;
+pub(crate) mod quiet;
 pub(crate) mod status;
 pub(crate) mod top;
-pub(crate) mod why;

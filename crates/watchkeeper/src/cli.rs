@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::agent;
-use crate::alarm::{incidents, notify, status, top, why};
+use crate::alarm::{incidents, notify, quiet, status, top};
 use crate::completion;
 use crate::demo;
 use crate::rules;
@@ -50,10 +50,11 @@ enum Command {
     Agent(agent::Args),
     Incidents(incidents::Args),
     Status(status::Args),
-    Why(why::Args),
     Top(top::Args),
     Notify(notify::Args),
     Rules(rules::Args),
+    Silence(quiet::SilenceArgs),
+    Maintenance(quiet::MaintenanceArgs),
     Completion(completion::Args),
 }
 
@@ -115,10 +116,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => agent::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Status(args) => status::run(&args),
-        Command::Why(args) => why::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Rules(args) => rules::run(&args),
+        Command::Silence(args) => quiet::silence(&args),
+        Command::Maintenance(args) => quiet::maintenance(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

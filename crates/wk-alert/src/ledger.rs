@@ -480,4 +480,6 @@ impl Past {
 }
 
 #[cfg(test)]
+mod quiet_tests;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use wk_alert::server::ServerState as CoreServerState;
 use wk_alert::{Entry, EntryState, Incident as CoreIncident, IncidentState as CoreState, Veil};
 use wk_proto::ids::Wall;
 
-use crate::incident::{Incident, IncidentState, Located, Severity};
+use crate::incident::{Incident, IncidentState, Severity};
 use crate::text::Lang;
 use crate::time::Timestamp;
 use crate::view::{Delivery, DeliveryState, NodeState, Phase, ServerState};
@@ -84,14 +84,27 @@ impl From<&Entry> for Delivery {
     }
 }
 
-/// Where the facts of an incident say that its fault is.
-fn located(core: &CoreIncident, lang: Lang) -> Vec<Located> {
-    let place = |fact| {
-        let (place, what) = wk_alert::locate::place(fact)?;
-        let (kind, what) = (place.as_str().to_owned(), what.to_owned());
-        Some(Located { kind, what, evidence: lang.fact(fact) })
+/// A fault that has not lasted yet, in words.
+pub(crate) fn pending(fault: &wk_alert::Pending, lang: Lang) -> Incident {
+    let case = fault.case.clone();
+    let core = CoreIncident {
+        id: fault.id.clone(),
+        subject: case.subject,
+        episode: 0,
+        severity: case.severity,
+        state: CoreState::Firing,
+        facts: case.facts,
+        detail: case.detail,
+        first_seen: fault.since,
+        last_seen: fault.since,
+        healed_at: None,
+        reopened_at: None,
+        flaps: 0,
+        acknowledged_by: None,
+        acknowledged_until: None,
+        suppressed: None,
     };
-    core.facts.iter().filter_map(place).collect()
+    Incident { state: IncidentState::Pending, ..incident(&core, lang) }
 }
 
 /// An incident in words.
@@ -122,7 +135,6 @@ pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
         node: core.subject.node.clone(),
         summary: lang.summary(core),
         evidence: core.facts.iter().map(|fact| lang.fact(fact)).collect(),
-        located: located(core, lang),
         first_seen: core.first_seen.into(),
         last_seen: core.last_seen.into(),
         resolved_at: core.resolved_at().map(Timestamp::from),

@@ -21,7 +21,7 @@ use crate::canary::{Canaries, Perch};
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
 use crate::discover::Discovery;
-use crate::handle::{ActionError, Change, Command, Reply, View};
+use crate::handle::{Change, Command, View};
 use crate::incident::Incident;
 use crate::judgement::Judgement;
 use crate::member::{Member, Membership};
@@ -39,10 +39,12 @@ use crate::time::Timestamp;
 use crate::{convert, publish};
 use cure::Curing;
 use judging::RuleFiles;
+use quiet::Promise;
 
 mod command;
 mod cure;
 mod judging;
+mod quiet;
 mod source;
 
 /// The owner looks at the time at least this often.
@@ -124,7 +126,9 @@ pub(crate) struct Engine {
     stop: watch::Receiver<bool>,
     canaries: Canaries,
     /// Answers that wait for their action to be stored.
-    waiting: Vec<(IncidentId, Reply<Incident>)>,
+    waiting: Vec<Promise>,
+    /// When it is sampled next how the channels fare.
+    channels_due: Mono,
     /// Every kept incident in words.
     worded: BTreeMap<IncidentId, Arc<Incident>>,
     opened: BTreeMap<String, u64>,
@@ -180,6 +184,7 @@ impl Engine {
             rule_files: None,
             canaries: start.canaries,
             waiting: Vec::new(),
+            channels_due: Mono(0),
             worded,
             opened: BTreeMap::new(),
             stale: true,
@@ -232,7 +237,6 @@ impl Engine {
             nodes,
             old_watches: false,
             _discovery: discovery,
-            last_leader: None,
             _followers: followers,
         });
         self.follow_members(index);
@@ -330,7 +334,7 @@ impl Engine {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
-            Event::Samples { ensemble, samples } => self.measured(ensemble, &samples),
+            Event::Samples { samples, .. } => self.judgement.append(&samples),
             Event::RuleFiles(texts) => {
                 self.judgement.reload(&self.config, &texts);
                 self.judgement.hurry();
@@ -464,9 +468,7 @@ impl Engine {
         self.node_changes.extend(newer);
         let newer = std::mem::replace(&mut self.kept_changes, kept);
         self.kept_changes.extend(newer);
-        for (_, reply) in self.waiting.drain(..) {
-            let _ = reply.send(Err(ActionError::Unavailable(err.to_string())));
-        }
+        self.waiting.drain(..).for_each(|promise| promise.fail(&err.to_string()));
     }
 
     /// Tells pages and terminals what has just become durable.
@@ -486,7 +488,7 @@ impl Engine {
             // Nobody may be listening.
             let _ = self.changes.send(Change::Incident(worded));
         }
-        self.stale |= !batch.entries.is_empty();
+        self.stale |= !batch.entries.is_empty() || !batch.silences.is_empty();
     }
 
     fn send(&self, bundle: Bundle) {
@@ -548,7 +550,12 @@ impl Engine {
         );
         let mut incidents: Vec<Arc<Incident>> = self.worded.values().cloned().collect();
         incidents.sort_by(|a, b| (b.first_seen, &b.id).cmp(&(a.first_seen, &a.id)));
-        self.view.send_replace(Arc::new(View { fleet: Arc::new(fleet), incidents }));
+        let lang = self.config.lang;
+        let pending = self.ledger.pending();
+        let pending = pending.map(|fault| Arc::new(convert::pending(fault, lang))).collect();
+        let (silences, maintenance) = crate::silence::all(&self.ledger);
+        let fleet = Arc::new(fleet);
+        self.view.send_replace(Arc::new(View { fleet, incidents, pending, silences, maintenance }));
         let _ = self.changes.send(Change::Fleet);
         self.stale = false;
         self.drawn_at = Instant::now();

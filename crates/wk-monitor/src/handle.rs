@@ -1,10 +1,12 @@
 //! The one door to a running monitor: pictures to read without waiting, and a few actions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::incident::{Incident, IncidentDetail, IncidentFilter};
+use crate::silence::{Maintenance, Silence};
 use crate::view::{ChannelTest, Fleet};
 
 /// What changed, for live pages. A receiver that lags reads the whole picture again.
@@ -23,6 +25,12 @@ pub struct View {
     pub fleet: Arc<Fleet>,
     /// Open incidents and the latest closed ones, newest first.
     pub incidents: Vec<Arc<Incident>>,
+    /// What has not lasted long enough to be an incident.
+    pub pending: Vec<Arc<Incident>>,
+    /// Silences, newest first.
+    pub silences: Vec<Silence>,
+    /// Maintenance windows, newest first.
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// Why an action was not done.
@@ -40,6 +48,9 @@ pub enum ActionError {
     /// It is there, but not in a state for this.
     #[error("{0}")]
     Conflict(String),
+    /// It makes no sense: what is wrong with it.
+    #[error("{0}")]
+    Invalid(String),
     /// The monitor is stopping, or its store cannot be written.
     #[error("the monitor cannot do this now: {0}")]
     Unavailable(String),
@@ -55,6 +66,26 @@ pub(crate) enum Command {
     Close { id: String, by: String, reply: Reply<Incident> },
     /// Somebody lets the action of an incident run.
     Run { id: String, by: String, reply: Reply<Incident> },
+    /// Somebody silences what meets the conditions.
+    AddSilence {
+        matchers: Vec<String>,
+        time: Duration,
+        by: String,
+        reason: String,
+        reply: Reply<Silence>,
+    },
+    /// Somebody ends a silence before its time.
+    EndSilence { id: String, by: String, reply: Reply<Silence> },
+    /// Somebody works on an ensemble or a server.
+    StartMaintenance {
+        target: String,
+        time: Duration,
+        by: String,
+        reason: String,
+        reply: Reply<Vec<Maintenance>>,
+    },
+    /// Somebody has done so.
+    EndMaintenance { target: String, by: String, reply: Reply<Vec<Maintenance>> },
     /// Sends a test notification.
     TestChannel { name: String, reply: Reply<ChannelTest> },
 }
@@ -97,8 +128,72 @@ impl MonitorHandle {
     /// The incidents that `filter` asks for, newest first.
     pub fn incidents(&self, filter: &IncidentFilter) -> Vec<Arc<Incident>> {
         let view = Arc::clone(&self.view.borrow());
-        let matching = view.incidents.iter().filter(|incident| filter.matches(incident));
-        matching.take(filter.limit).cloned().collect()
+        let pending = view.pending.iter().filter(|_| filter.shows_pending());
+        let all = pending.chain(&view.incidents);
+        all.filter(|incident| filter.matches(incident)).take(filter.limit).cloned().collect()
+    }
+
+    /// Silences, newest first, those that are over among them.
+    pub fn silences(&self) -> Vec<Silence> {
+        self.view.borrow().silences.clone()
+    }
+
+    /// Maintenance windows, newest first, those that are over among them.
+    pub fn maintenance(&self) -> Vec<Maintenance> {
+        self.view.borrow().maintenance.clone()
+    }
+
+    /// For `time` nobody is told of what meets all of `matchers`; whatever lasts then is told then.
+    ///
+    /// # Errors
+    /// [`ActionError::Invalid`] for conditions that are none, or that fit everything.
+    pub async fn add_silence(
+        &self,
+        matchers: Vec<String>,
+        time: Duration,
+        by: &str,
+        reason: &str,
+    ) -> Result<Silence, ActionError> {
+        let (by, reason) = (by.to_owned(), reason.to_owned());
+        self.ask(|reply| Command::AddSilence { matchers, time, by, reason, reply }).await
+    }
+
+    /// Ends a silence before its time.
+    ///
+    /// # Errors
+    /// [`ActionError::NotFound`], [`ActionError::Conflict`] if it is over already.
+    pub async fn end_silence(&self, id: &str, by: &str) -> Result<Silence, ActionError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.ask(|reply| Command::EndSilence { id, by, reply }).await
+    }
+
+    /// For `time` nobody is told of faults of `ENSEMBLE` or `ENSEMBLE/SERVER`, save a lost quorum
+    /// and diverged data.
+    ///
+    /// # Errors
+    /// [`ActionError::NotFound`] if there is no such ensemble or server.
+    pub async fn start_maintenance(
+        &self,
+        target: &str,
+        time: Duration,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Maintenance>, ActionError> {
+        let (target, by, reason) = (target.to_owned(), by.to_owned(), reason.to_owned());
+        self.ask(|reply| Command::StartMaintenance { target, time, by, reason, reply }).await
+    }
+
+    /// Ends the maintenance window of that id, or all of `ENSEMBLE` or `ENSEMBLE/SERVER`.
+    ///
+    /// # Errors
+    /// [`ActionError::NotFound`].
+    pub async fn end_maintenance(
+        &self,
+        target: &str,
+        by: &str,
+    ) -> Result<Vec<Maintenance>, ActionError> {
+        let (target, by) = (target.to_owned(), by.to_owned());
+        self.ask(|reply| Command::EndMaintenance { target, by, reply }).await
     }
 
     /// Everything about one incident: it, who was told, what happened.

@@ -100,9 +100,6 @@ pub struct Incident {
     pub summary: String,
     /// What was seen, one sentence each, in the monitor's language.
     pub evidence: Vec<String>,
-    /// Where the fault is, most likely first, as it was seen when it was judged.
-    #[serde(default)]
-    pub located: Vec<Located>,
     /// When the fault was first seen in this episode.
     pub first_seen: Timestamp,
     /// When the fault was last seen or its state last changed.
@@ -134,17 +131,6 @@ pub struct Incident {
     /// Where to read on.
     #[serde(default)]
     pub runbook: Option<String>,
-}
-
-/// Where a fault may be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Located {
-    /// `member`, `link`, `disk`, `client`, `path` or `view`.
-    pub kind: String,
-    /// Which.
-    pub what: String,
-    /// What speaks for it, in the monitor's language.
-    pub evidence: String,
 }
 
 /// An incident with all that is known about it, for its page.
@@ -191,6 +177,10 @@ pub struct IncidentFilter {
     pub open_only: bool,
     /// Only this state.
     pub state: Option<IncidentState>,
+    /// Also what is pending; it has no place in the list otherwise, as nothing of it is kept.
+    pub pending: bool,
+    /// Only this severity.
+    pub severity: Option<Severity>,
     /// Only this rule.
     pub rule: Option<String>,
     /// Only this ensemble.
@@ -201,14 +191,29 @@ pub struct IncidentFilter {
 
 impl Default for IncidentFilter {
     fn default() -> Self {
-        Self { open_only: false, state: None, rule: None, ensemble: None, limit: 500 }
+        Self {
+            open_only: false,
+            state: None,
+            pending: false,
+            severity: None,
+            rule: None,
+            ensemble: None,
+            limit: 500,
+        }
     }
 }
 
 impl IncidentFilter {
+    /// Whether what is pending is looked at.
+    pub(crate) fn shows_pending(&self) -> bool {
+        self.pending || self.state == Some(IncidentState::Pending)
+    }
+
     /// Whether `incident` is asked for.
     pub fn matches(&self, incident: &Incident) -> bool {
-        (!self.open_only || incident.state.is_open())
+        let is_pending = incident.state == IncidentState::Pending;
+        (!self.open_only || incident.state.is_open() || (is_pending && self.pending))
+            && self.severity.is_none_or(|severity| severity == incident.severity)
             && self.state.is_none_or(|state| state == incident.state)
             && self.rule.as_ref().is_none_or(|rule| *rule == incident.rule)
             && self.ensemble.as_ref().is_none_or(|name| *name == incident.ensemble)

@@ -16,6 +16,7 @@ mod incident;
 mod judgement;
 mod member;
 mod monitor;
+mod notification;
 mod own;
 mod phi;
 mod probe;
@@ -24,6 +25,7 @@ mod pulse;
 mod registry;
 mod rule_files;
 mod samples;
+mod silence;
 mod store;
 mod tap;
 mod task;
@@ -38,9 +40,10 @@ pub use config::{
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
-    Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Located, Severity, TimelineEntry,
+    Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
+pub use silence::{Maintenance, Silence, Term};
 pub use store::StoreError;
 pub use text::Lang;
 pub use time::Timestamp;

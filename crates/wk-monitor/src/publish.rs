@@ -46,8 +46,6 @@ pub(crate) struct Watched {
     pub(crate) old_watches: bool,
     /// Finds its members as long as this is kept.
     pub(crate) _discovery: Task,
-    /// Who led when somebody last did.
-    pub(crate) last_leader: Option<String>,
     /// Follow its registry and its transactions as long as they are kept.
     pub(crate) _followers: Followers,
 }
@@ -70,9 +68,7 @@ pub(crate) struct WatchedServer {
     pub(crate) series: ServerSeries,
     pub(crate) probing: Probing,
     pub(crate) perch: Option<Perch>,
-    pub(crate) srvr: Option<Srvr>,
-    /// Bytes free by folder, as its agent says.
-    pub(crate) disks: BTreeMap<String, u64>,
+    srvr: Option<Srvr>,
     mntr: Arc<[(String, String)]>,
     notes: BTreeSet<Note>,
     probe_seconds: Option<f64>,
@@ -90,7 +86,6 @@ impl WatchedServer {
             probing,
             perch,
             srvr: None,
-            disks: BTreeMap::new(),
             mntr: Arc::default(),
             notes: BTreeSet::new(),
             probe_seconds: None,
@@ -129,8 +124,7 @@ impl WatchedServer {
         }
     }
 
-    /// A figure of its last answer.
-    pub(crate) fn figure(&self, name: &str) -> Option<u64> {
+    fn figure(&self, name: &str) -> Option<u64> {
         let (_, value) = self.mntr.iter().find(|(key, _)| key == name)?;
         value.parse().ok()
     }
@@ -163,6 +157,10 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
     let about = |subject: &Subject| subject.ensemble == watched.name();
     for incident in ledger.incidents().values().filter(|i| i.is_open() && about(&i.subject)) {
         open.insert(&incident.subject, &incident.id.0);
+        // Its cause, or the people who asked for quiet, speak for it.
+        if incident.suppressed.is_some() {
+            continue;
+        }
         level = level.max(match incident.severity {
             Severity::Info => Level::Ok,
             Severity::Warning => Level::Warning,

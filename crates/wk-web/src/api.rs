@@ -18,7 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use wk_monitor::{ActionError, Change, IncidentFilter, IncidentState};
+use wk_monitor::{ActionError, Change, IncidentFilter, IncidentState, Severity};
 
 use crate::guard::is_cross_site;
 use crate::handlers::status;
@@ -31,8 +31,11 @@ const LIMIT_MAX: usize = 10_000;
 /// Events waiting for one slow reader before it is told to read everything anew.
 const EVENTS_MAX: usize = 64;
 
+mod quiet;
+
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
+        .merge(quiet::routes())
         .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/incidents/{id}", get(incident))
         .route("/api/v1/incidents/{id}/ack", post(acknowledge))
@@ -52,6 +55,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 struct Asked {
     open: Option<bool>,
     state: Option<String>,
+    pending: Option<bool>,
+    severity: Option<Severity>,
     rule: Option<String>,
     ensemble: Option<String>,
     limit: Option<usize>,
@@ -60,7 +65,7 @@ struct Asked {
 async fn incidents(State(app): Shared, Query(asked): Query<Asked>) -> Response {
     let state = match asked.state.as_deref().map(parse_state) {
         Some(None) => {
-            let known = "firing, acknowledged, unknown, resolved, closed";
+            let known = "pending, firing, acknowledged, suppressed, unknown, resolved, closed";
             return error(StatusCode::BAD_REQUEST, &format!("state: must be one of {known}"));
         }
         Some(state) => state,
@@ -69,6 +74,8 @@ async fn incidents(State(app): Shared, Query(asked): Query<Asked>) -> Response {
     let filter = IncidentFilter {
         open_only: asked.open.unwrap_or(false),
         state,
+        pending: asked.pending.unwrap_or(false),
+        severity: asked.severity,
         rule: asked.rule,
         ensemble: asked.ensemble,
         limit: asked.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX),

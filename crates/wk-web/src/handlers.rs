@@ -233,6 +233,7 @@ pub(crate) fn status(err: &ActionError) -> StatusCode {
     match err {
         ActionError::NotFound { .. } => StatusCode::NOT_FOUND,
         ActionError::Conflict(_) => StatusCode::CONFLICT,
+        ActionError::Invalid(_) => StatusCode::BAD_REQUEST,
         ActionError::Unavailable(_) | _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -126,6 +126,7 @@ fn refusal(status: StatusCode, text: &str) -> anyhow::Error {
     let error = anyhow!("{}", words.map_or_else(|| status.to_string(), str::to_owned));
     match status {
         StatusCode::NOT_FOUND => Code::NoNode.of(error),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Code::Usage.of(error),
         StatusCode::CONFLICT => Code::Conflict.of(error),
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Code::NotAuthorised.of(error),
         StatusCode::SERVICE_UNAVAILABLE => Code::Unreachable.of(error),

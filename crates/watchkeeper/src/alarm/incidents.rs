@@ -45,9 +45,24 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// Only those that are firing, acknowledged or unknown
+    /// Only those that are firing, acknowledged, suppressed or unknown
     #[arg(long)]
     open: bool,
+    /// Also what has not lasted long enough to be an incident
+    #[arg(long)]
+    pending: bool,
+    /// Only this state: pending, firing, acknowledged, suppressed, unknown, resolved, closed
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Only this severity: critical, warning, info
+    #[arg(long, value_name = "SEVERITY")]
+    severity: Option<String>,
+    /// Only this rule
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
+    /// Only this ensemble
+    #[arg(long, value_name = "NAME")]
+    ensemble: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
@@ -99,9 +114,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let api = args.monitor.open()?;
     let mut query = vec![("limit", args.limit.to_string())];
-    if args.open {
-        query.push(("open", "true".to_owned()));
+    for (name, flag) in [("open", args.open), ("pending", args.pending)] {
+        if flag {
+            query.push((name, "true".to_owned()));
+        }
     }
+    let named = [
+        ("state", &args.state),
+        ("severity", &args.severity),
+        ("rule", &args.rule),
+        ("ensemble", &args.ensemble),
+    ];
+    query.extend(named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     let list: List = api.find(&["incidents"], &query).await?;
     let mut text = String::new();
     match args.out.output {
@@ -164,6 +188,15 @@ fn page(detail: &IncidentDetail) -> String {
     }
     if let Some(at) = incident.resolved_at {
         let _ = writeln!(text, "{:<12} {at}", "resolved");
+    }
+    if let Some(by) = &incident.suppressed_by {
+        let _ = writeln!(text, "{:<12} by {}", "suppressed", clean(by));
+    }
+    let advice = [("where", &incident.locate), ("what to do", &incident.action)];
+    for (label, advice) in advice.into_iter().filter(|_| incident.resolved_at.is_none()) {
+        if let Some(advice) = advice {
+            let _ = writeln!(text, "{label:<12} {}", clean(advice));
+        }
     }
     if incident.flaps > 0 {
         let _ = writeln!(text, "{:<12} {}", "came back", incident.flaps);

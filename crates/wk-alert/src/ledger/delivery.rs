@@ -1,6 +1,8 @@
 //! The ledger's way out: entries are queued, gathered, marked, handed out once stored, and come to
 //! an end.
 
+use std::time::Duration;
+
 use wk_proto::ids::{Mono, Wall};
 
 use super::{Ledger, MONITOR, later, span};
@@ -11,6 +13,9 @@ use crate::incident::{Incident, IncidentId, IncidentState};
 use crate::outbox::{
     Bundle, BundleKey, ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase,
 };
+
+/// What waits at the start of a run is tried at least so long.
+const GRACE: Duration = Duration::from_hours(1);
 
 /// An entry that is neither under way nor over.
 #[derive(Clone, Debug)]
@@ -226,6 +231,10 @@ impl Ledger {
             }
             return now;
         }
+        if window.end == now.after(wait) && !window.gathered {
+            // Found together, told together.
+            return now;
+        }
         if window.end <= now {
             let was_sent_at = window.end;
             let gathered = window.gathered;
@@ -302,7 +311,8 @@ impl Ledger {
             entry.bundle = Some(entry.key.incident.0.clone());
         }
         let whole = span(entry.queued_at, entry.not_after);
-        let left = span(now.wall, entry.not_after).min(whole);
+        // A clock that was set forth meanwhile must not make everything too old at once.
+        let left = span(now.wall, entry.not_after).max(GRACE).min(whole);
         self.enqueue(entry, now.mono, now.mono.after(left));
     }
 
@@ -343,8 +353,14 @@ impl Ledger {
         let head = head.key.incident.clone();
         let others = self.waiting.range(all).map(|(_, waiting)| waiting).filter(goes_along);
         let others = others.map(|w| w.key.incident.clone()).filter(|id| *id != head);
-        let incidents: Vec<IncidentId> =
+        let mut incidents: Vec<IncidentId> =
             std::iter::once(head.clone()).chain(others.take(max - 1)).collect();
+        // The same order at each try, whichever comes first by its rest.
+        let seq = |id: &IncidentId| {
+            let (incident, channel) = (id.clone(), name.to_owned());
+            self.entries.get(&EntryKey { incident, phase, channel }).map(|entry| entry.seq)
+        };
+        incidents.sort_by_key(seq);
         let name_of = bundle.unwrap_or_else(|| Bundle::name(&incidents));
         let key = BundleKey { channel: name.to_owned(), phase, name: name_of };
         Some(Bundle { key, incidents })

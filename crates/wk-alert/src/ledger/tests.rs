@@ -4,7 +4,7 @@ use super::*;
 use crate::incident::IncidentState;
 use crate::outbox::{EntryState, Outcome, Rate};
 
-fn at(seconds: u32) -> Now {
+pub(super) fn at(seconds: u32) -> Now {
     Now { mono: Mono(u64::from(seconds) * 1_000_000_000), wall: Wall(i64::from(seconds) * 1000) }
 }
 
@@ -20,13 +20,17 @@ fn gone() -> Finding {
     Finding::Gone { subject: subject(), facts: vec![] }
 }
 
-fn ledger(channels: &[&str]) -> Ledger {
+pub(super) fn ledger(channels: &[&str]) -> Ledger {
+    ledger_with(channels, Saved::default(), at(0))
+}
+
+pub(super) fn ledger_with(channels: &[&str], saved: Saved, now: Now) -> Ledger {
     let channels = channels.iter().map(|name| ChannelPolicy::new(name)).collect();
-    Ledger::restore(Policy { channels, ..Policy::default() }, Saved::default(), at(0))
+    Ledger::restore(Policy { channels, ..Policy::default() }, saved, now)
 }
 
 /// Stores and sends what is due; all is confirmed. Shows `channel/phase` of each.
-fn deliver(ledger: &mut Ledger, now: Now) -> Vec<String> {
+pub(super) fn deliver(ledger: &mut Ledger, now: Now) -> Vec<String> {
     let mut sent = Vec::new();
     loop {
         ledger.mark_due(now);
@@ -43,7 +47,7 @@ fn deliver(ledger: &mut Ledger, now: Now) -> Vec<String> {
     }
 }
 
-fn saved(ledger: &Ledger) -> Saved {
+pub(super) fn saved(ledger: &Ledger) -> Saved {
     Saved {
         incidents: ledger.incidents().values().cloned().collect(),
         entries: ledger.entries().values().cloned().collect(),
@@ -53,7 +57,11 @@ fn saved(ledger: &Ledger) -> Saved {
 }
 
 fn id(episode: u64) -> IncidentId {
-    IncidentId::new(&Fingerprint::of(&subject()), episode)
+    id_of(&subject(), episode)
+}
+
+pub(super) fn id_of(subject: &Subject, episode: u64) -> IncidentId {
+    IncidentId::new(&Fingerprint::of(subject), episode)
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What is outside the monitor: servers, nodes and receivers, and a store that keeps what is
 //! committed whatever happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wk_alert::node::{Alive, NodeKey, NodeRecord, Observation};
 use wk_alert::server::Probe;
 use wk_alert::{
-    Batch, EntryKey, Fingerprint, Incident, IncidentId, Phase, Saved, Silence, SilenceId,
+    Batch, EntryKey, FactKind, Fingerprint, Incident, IncidentId, Phase, Saved, Silence, SilenceId,
 };
 use wk_proto::ids::{SessionId, Zxid};
 
@@ -40,10 +40,24 @@ impl RealNode {
     }
 }
 
+/// What rules say, beside the detectors: each a rule, its server, and whose fault it may be.
+pub(crate) const RULES: &[(&str, Option<&str>, &str)] = &[
+    ("ZkNoLeader", None, ""),
+    ("ZkCanaryFailing", None, ""),
+    ("ZkServerNotServing", Some("s1"), ""),
+    ("ZkElectionSlow", None, ""),
+    ("ZkFsyncSlow", Some("s0"), ""),
+    ("First", None, "Second"),
+    ("Second", None, "First"),
+    ("Third", None, "ZkNoLeader, First"),
+];
+
 /// The things that are watched.
 pub(crate) struct World {
     pub(crate) nodes: Vec<RealNode>,
     pub(crate) servers: Vec<bool>,
+    /// Which of [`RULES`] are broken.
+    pub(crate) broken: Vec<bool>,
     next_zxid: i64,
 }
 
@@ -52,6 +66,7 @@ impl World {
         let mut world = Self {
             nodes: vec![RealNode::default(); nodes],
             servers: vec![true; servers],
+            broken: vec![false; RULES.len()],
             next_zxid: 1,
         };
         (0..nodes).for_each(|node| world.revive(node));
@@ -65,6 +80,11 @@ impl World {
     }
 
     pub(crate) fn flip(&mut self, dice: &mut Dice) {
+        if dice.one_in(2) {
+            let rule = usize::try_from(dice.roll(RULES.len() as u64)).expect("small");
+            self.broken[rule] = !self.broken[rule];
+            return;
+        }
         let faces = self.nodes.len() + self.servers.len();
         let face = usize::try_from(dice.roll(faces as u64)).expect("small");
         match face.checked_sub(self.nodes.len()) {
@@ -94,7 +114,11 @@ pub(crate) struct Store {
     incidents: BTreeMap<IncidentId, Incident>,
     entries: BTreeMap<EntryKey, wk_alert::Entry>,
     episodes: BTreeMap<Fingerprint, u64>,
-    silences: BTreeMap<SilenceId, Silence>,
+    pub(crate) silences: BTreeMap<SilenceId, Silence>,
+    /// Incidents of which nobody was told at some time.
+    pub(crate) hushed: BTreeSet<IncidentId>,
+    /// How often the history says that an incident was opened.
+    pub(crate) opened: BTreeMap<String, u32>,
     pub(crate) records: BTreeMap<NodeKey, NodeRecord>,
 }
 
@@ -105,7 +129,18 @@ impl Store {
         apply(&mut self.entries, &batch.entries);
         apply(&mut self.silences, &batch.silences);
         self.episodes.extend(batch.episodes.clone());
+        let hushed = batch.audit.iter().filter(|line| line.fact.kind == FactKind::Suppressed);
+        self.hushed.extend(hushed.map(|line| IncidentId(line.about.clone())));
+        for line in batch.audit.iter().filter(|line| line.fact.kind == FactKind::Opened) {
+            *self.opened.entry(line.about.clone()).or_default() += 1;
+        }
         self.records.clone_from(records);
+    }
+
+    pub(crate) fn forget_bundles(&mut self) {
+        for entry in self.entries.values_mut() {
+            (entry.bundle, entry.attempts) = (None, 0);
+        }
     }
 
     pub(crate) fn saved(&self) -> Saved {
@@ -127,21 +162,30 @@ fn apply<K: Ord + Clone, V: Clone>(table: &mut BTreeMap<K, V>, changes: &BTreeMa
     }
 }
 
-/// A receiver that knows a repeated key when it sees one, and keeps the order of first arrivals.
+/// A receiver that keeps all that comes.
 #[derive(Default)]
 pub(crate) struct Receiver {
-    /// `Idempotency-Key` to how often it came.
-    pub(crate) seen: BTreeMap<String, u32>,
-    /// Incident and phase of each first arrival, in order.
+    /// What came under each `Idempotency-Key` the first time.
+    seen: BTreeMap<String, Vec<IncidentId>>,
+    /// What one acts on that knows a repeated key when it sees one, in order.
     pub(crate) first: Vec<(IncidentId, Phase)>,
+    /// What one acts on that does not.
+    pub(crate) raw: Vec<(IncidentId, Phase)>,
+    /// Keys under which different things came.
+    pub(crate) unstable: Vec<String>,
 }
 
 impl Receiver {
     pub(crate) fn take(&mut self, key: String, incidents: &[IncidentId], phase: Phase) {
-        let count = self.seen.entry(key).or_insert(0);
-        *count += 1;
-        if *count == 1 {
-            self.first.extend(incidents.iter().map(|id| (id.clone(), phase)));
+        let news = || incidents.iter().map(|id| (id.clone(), phase));
+        self.raw.extend(news());
+        match self.seen.get(&key) {
+            Some(before) if before == incidents => (),
+            Some(_) => self.unstable.push(key),
+            None => {
+                self.first.extend(news());
+                self.seen.insert(key, incidents.to_vec());
+            }
         }
     }
 }

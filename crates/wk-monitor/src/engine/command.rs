@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wk_alert::{IncidentId, LedgerError, Outcome};
 
+use super::quiet::Promise;
 use super::{Engine, TRY_LIMIT, now};
 use crate::channel::{Message, TEST_RULE};
 use crate::handle::{ActionError, Command, Reply};
@@ -29,6 +30,16 @@ impl Engine {
                 self.acted(id, done, reply);
             }
             Command::Run { id, by, reply } => self.cure_asked(id, &by, reply),
+            Command::AddSilence { matchers, time, by, reason, reply } => {
+                self.add_silence(&matchers, time, &by, &reason, reply);
+            }
+            Command::EndSilence { id, by, reply } => self.end_silence(&id, &by, reply),
+            Command::StartMaintenance { target, time, by, reason, reply } => {
+                self.start_maintenance(&target, time, &by, &reason, reply);
+            }
+            Command::EndMaintenance { target, by, reply } => {
+                self.end_maintenance(&target, &by, reply);
+            }
             Command::TestChannel { name, reply } => self.test(name, reply),
         }
     }
@@ -38,7 +49,7 @@ impl Engine {
         let lang = self.config.lang;
         let refusal = match done {
             Ok(()) => {
-                self.waiting.push((id, reply));
+                self.waiting.push(Promise::Incident(id, reply));
                 return;
             }
             Err(LedgerError::NotFound) => ActionError::NotFound { what: "incident", name: id.0 },
@@ -57,10 +68,8 @@ impl Engine {
             return;
         }
         self.draw();
-        for (id, reply) in self.waiting.drain(..) {
-            let incident = self.worded.get(&id).map(|incident| (**incident).clone());
-            let gone = ActionError::NotFound { what: "incident", name: id.0 };
-            let _ = reply.send(incident.ok_or(gone));
+        for promise in std::mem::take(&mut self.waiting) {
+            self.keep(promise);
         }
     }
 
@@ -142,7 +151,6 @@ impl Engine {
             node: None,
             summary: summary.clone(),
             evidence: vec![summary],
-            located: Vec::new(),
             first_seen: at,
             last_seen: at,
             ..Incident::default()

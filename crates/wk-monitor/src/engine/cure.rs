@@ -10,6 +10,7 @@ use wk_alert::{
 };
 use wk_proto::ids::{Mono, Wall};
 
+use super::quiet::Promise;
 use super::{Engine, Event, now};
 use crate::action::{Action, Done};
 use crate::config::OnDown;
@@ -91,6 +92,8 @@ impl Engine {
         let (ensemble, group, node) = (subject.ensemble.clone(), group.clone(), node.clone());
         let mut out = Vec::new();
         match incident.state {
+            // What nobody is told of is no reason to act: its cause or the people at work are.
+            IncidentState::Firing if incident.suppressed.is_some() => (),
             IncidentState::Firing => {
                 let target = Target { ensemble, group, node };
                 self.curing.cures.down(incident.id.clone(), target);
@@ -135,7 +138,7 @@ impl Engine {
         match self.curing.cures.ask(now, &id, by, &view, &mut out) {
             Ok(()) => {
                 self.cure_take(now, out);
-                self.waiting.push((id, reply));
+                self.waiting.push(Promise::Incident(id, reply));
             }
             Err(refusal) => {
                 let why = in_words(&refusal, self.config.lang);

@@ -100,6 +100,59 @@ fn history_goes_with_its_incident() {
     assert!(store.history(id).unwrap().is_empty());
 }
 
+/// Rows as the first release wrote them: an open incident whose notification was under way.
+#[test]
+fn a_store_of_the_first_schema_goes_on_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    let subject = Subject::server("ZkServerUnreachable", "e", "h:1");
+    let id = wk_alert::IncidentId::new(&wk_alert::Fingerprint::of(&subject), 1);
+    {
+        let database = Database::create(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("schema", 1).unwrap();
+        let incident = r#"{"rule":"ZkServerUnreachable","ensemble":"e","instance":"h:1","group":null,
+            "node":null,"episode":1,"severity":"warning","state":"firing",
+            "facts":[["probe_failed",["h:1","refused"]]],"first_seen":1000,"last_seen":1000,
+            "healed_at":null,"reopened_at":null,"flaps":0,"acknowledged_by":"ann"}"#;
+        let row = |text: &str| text.as_bytes().to_vec();
+        let mut table = txn.open_table(INCIDENTS).unwrap();
+        table.insert(id.0.as_str(), row(incident).as_slice()).unwrap();
+        drop(table);
+        let entry = format!(
+            r#"{{"incident":"{id}","phase":"firing","channel":"mail","seq":7,"state":"sent",
+            "attempts":1,"queued_at":1000,"not_after":86401000,"last_attempt_at":1000,
+            "done_at":null,"last_error":null}}"#
+        );
+        let mut table = txn.open_table(OUTBOX).unwrap();
+        table.insert(format!("{id}/firing/mail").as_str(), row(&entry).as_slice()).unwrap();
+        drop(table);
+        let mut table = txn.open_table(EPISODES).unwrap();
+        table.insert(wk_alert::Fingerprint::of(&subject).0.as_str(), 1).unwrap();
+        drop(table);
+        txn.open_table(AUDIT).unwrap();
+        txn.open_table(NODES).unwrap();
+        txn.commit().unwrap();
+    }
+    let store = Store::open(&path).unwrap();
+    let mut ledger = Ledger::restore(policy(), store.load().unwrap(), now(60));
+    assert_eq!(ledger.open(&subject).unwrap().id, id);
+    // What was under way is sent again under its key, and what somebody took on now has an end.
+    ledger.tick(now(60));
+    ledger.mark_due(now(60));
+    let sent = ledger.committed().remove(0);
+    assert_eq!(sent.key.to_string(), format!("{id}/firing"));
+    let batch = ledger.take_batch();
+    store.commit(&batch, &vec![], &Kept::new()).unwrap();
+    let again = store.load().unwrap();
+    assert_eq!(again.incidents[0].acknowledged_until, Some(Wall(60_000 + 3_600_000)));
+    assert_eq!(again.entries[0].bundle.as_deref(), Some(id.0.as_str()));
+    drop(store);
+    let found = Database::open(&path).unwrap();
+    let found = found.begin_read().unwrap().open_table(META).unwrap();
+    assert_eq!(found.get("schema").unwrap().unwrap().value(), SCHEMA, "an earlier one keeps off");
+}
+
 #[test]
 fn a_later_schema_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,5 +5,6 @@
 mod cures;
 mod nodes;
 mod presets;
+mod quiet;
 mod servers;
 mod site;
