@@ -135,14 +135,13 @@ impl Follower {
             let done = tokio::select! {
                 biased;
                 _ = timer.tick() => self.tell(&source.health()).await,
-                next = source.next() => match next {
-                    Some(first) => self.take_all(first, &mut source).await,
-                    None => {
-                        // It will not work here: say so once more, and keep still.
-                        let told = self.tell(&source.health()).await;
-                        self.events.closed().await;
-                        told.and(Err(Gone))
-                    }
+                next = source.next() => if let Some(first) = next {
+                    self.take_all(first, &mut source).await
+                } else {
+                    // It will not work here: say so once more, and keep still.
+                    let told = self.tell(&source.health()).await;
+                    self.events.closed().await;
+                    told.and(Err(Gone))
                 },
             };
             if done.is_err() {
