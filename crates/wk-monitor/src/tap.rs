@@ -233,17 +233,19 @@ mod tests {
         txns.send(close(8, 4)).await.expect("it listens");
         let mut ends = Vec::new();
         loop {
-            match told.recv().await.expect("it reports") {
-                Event::SessionEnded { ensemble: 3, end } => ends.push((end.session.0, end.closed)),
-                Event::Samples { ensemble: 3, samples } => {
-                    let ended = samples.iter().filter(|sample| {
-                        sample.labels.name() == "watchkeeper_tap_sessions_ended_total"
-                    });
-                    if ended.map(|sample| sample.value).sum::<f64>() > 1.5 {
-                        break;
-                    }
-                }
-                _ => panic!("nothing else is told"),
+            let event = told.recv().await.expect("it reports");
+            if let Event::SessionEnded { ensemble: 3, end } = event {
+                ends.push((end.session.0, end.closed));
+                continue;
+            }
+            let Event::Samples { ensemble: 3, samples } = event else {
+                panic!("nothing else is told");
+            };
+            let ended = samples
+                .iter()
+                .filter(|sample| sample.labels.name() == "watchkeeper_tap_sessions_ended_total");
+            if ended.map(|sample| sample.value).sum::<f64>() > 1.5 {
+                break;
             }
         }
         drop(told);

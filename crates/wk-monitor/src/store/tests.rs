@@ -111,8 +111,8 @@ fn a_store_of_the_first_schema_goes_on_as_it_was() {
         let database = Database::create(&path).unwrap();
         let txn = database.begin_write().unwrap();
         txn.open_table(META).unwrap().insert("schema", 1).unwrap();
-        let incident = r#"{"rule":"ZkServerUnreachable","ensemble":"e","instance":"h:1","group":null,
-            "node":null,"episode":1,"severity":"warning","state":"firing",
+        let incident = r#"{"rule":"ZkServerUnreachable","ensemble":"e","instance":"h:1",
+            "group":null,"node":null,"episode":1,"severity":"warning","state":"firing",
             "facts":[["probe_failed",["h:1","refused"]]],"first_seen":1000,"last_seen":1000,
             "healed_at":null,"reopened_at":null,"flaps":0,"acknowledged_by":"ann"}"#;
         let row = |text: &str| text.as_bytes().to_vec();
