@@ -50,7 +50,7 @@ async fn auto_runs_once_and_the_nodes_own_session_is_the_cure() {
     let node = site.join("app/a").await;
     until_state(&handle, "a", NodeState::Up).await;
     node.abandon().await;
-    let id = until_state(&handle, "a", NodeState::Down).await.incident.unwrap();
+    let id = crate::site::until_incident(&handle, "a").await;
     let lines = until_history(&handle, &id, "the action ended: exit 0").await;
     assert!(lines.iter().any(|line| line.starts_with("monitor: action started: sh -c")));
     assert!(lines.iter().any(|line| line.contains("the action printed: done it")), "{lines:#?}");
@@ -79,7 +79,7 @@ async fn a_person_is_asked_and_half_a_group_is_left_alone() {
     until_state(&handle, "b", NodeState::Up).await;
     first.abandon().await;
     second.abandon().await;
-    let id = until_state(&handle, "a", NodeState::Down).await.incident.unwrap();
+    let id = crate::site::until_incident(&handle, "a").await;
     until_state(&handle, "b", NodeState::Down).await;
     let refused = handle.run(&id, "eva").await.unwrap_err();
     assert!(matches!(&refused, ActionError::Conflict(why) if why.contains("2 of 3")), "{refused}");

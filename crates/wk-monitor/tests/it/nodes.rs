@@ -6,7 +6,7 @@ use wk_client::CreateMode;
 use wk_monitor::{IncidentState, NodeState};
 use wk_peers::receivers::{DingTalk, Reply, Webhook};
 
-use crate::site::{Site, incidents, until, until_holds, until_state};
+use crate::site::{Site, incidents, until, until_holds, until_incident, until_state};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_is_one_incident_in_every_channel_and_heals() {
@@ -20,7 +20,7 @@ async fn a_dead_node_is_one_incident_in_every_channel_and_heals() {
     until_state(&handle, "a", NodeState::Up).await;
     node.abandon().await;
     let down = until_state(&handle, "a", NodeState::Down).await;
-    let id = down.incident.clone().unwrap();
+    let id = until_incident(&handle, "a").await;
     assert!(down.evidence.iter().any(|line| line.contains("expire")), "{:?}", down.evidence);
     let found = incidents(&handle);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -101,8 +101,12 @@ async fn registered_grouped_and_lasting_are_told_apart() {
     }
     until_state(&handle, "waiting", NodeState::Starting).await;
     // A lasting `alive` proves no life.
-    let forged = until_state(&handle, "forged", NodeState::Starting).await;
-    assert!(forged.evidence.iter().any(|line| line.contains("refused")), "{forged:?}");
+    until(&handle, "the refusal of what is forged", |fleet, _| {
+        let forged = crate::site::node(fleet, "forged")?;
+        let refused = forged.evidence.iter().any(|line| line.contains("refused"));
+        (refused && forged.state == NodeState::Starting).then_some(())
+    })
+    .await;
     // With a child of another name it is a group, and no node any more.
     let member = site.join("waiting/b").await;
     until_state(&handle, "b", NodeState::Up).await;
@@ -136,11 +140,7 @@ async fn a_monitor_that_was_away_finds_what_died_meanwhile_and_sends_once() {
     let down = until_state(&monitor.handle(), "a", NodeState::Down).await;
     assert!(down.evidence.iter().any(|line| line.contains("was away")), "{down:?}");
     until_holds("the notification", || webhook.taken().len() == 1).await;
-    // The rule that judges it needs a moment more than the state.
-    let id = until(&monitor.handle(), "its incident", |fleet, _| {
-        crate::site::node(fleet, "a")?.incident.clone()
-    })
-    .await;
+    let id = until_incident(&monitor.handle(), "a").await;
     monitor.stop().await;
 
     // Another restart: the same incident, and nothing is sent again.
@@ -161,7 +161,7 @@ async fn ack_and_close() {
     let node = site.join("a").await;
     until_state(&handle, "a", NodeState::Up).await;
     node.abandon().await;
-    let id = until_state(&handle, "a", NodeState::Down).await.incident.unwrap();
+    let id = until_incident(&handle, "a").await;
     assert!(handle.acknowledge("nonsense", "ann").await.is_err());
     assert!(handle.close(&id, "ann").await.is_err(), "it is still firing");
     let taken = handle.acknowledge(&id, "ann").await.unwrap();

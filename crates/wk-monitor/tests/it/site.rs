@@ -183,6 +183,12 @@ pub(crate) async fn until_state(handle: &MonitorHandle, id: &str, state: NodeSta
     until(handle, &what, |fleet, _| node(fleet, id).filter(|n| n.state == state).cloned()).await
 }
 
+/// Waits for the incident about a node: the rule that opens it needs a moment more than the state.
+pub(crate) async fn until_incident(handle: &MonitorHandle, id: &str) -> String {
+    until(handle, &format!("the incident of {id}"), |fleet, _| node(fleet, id)?.incident.clone())
+        .await
+}
+
 /// Polls anything else until it holds.
 pub(crate) async fn until_holds(what: &str, mut fact: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + LONG;
