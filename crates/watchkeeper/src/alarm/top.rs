@@ -186,6 +186,7 @@ fn ensemble_lines(ensemble: &Ensemble, text: &mut Vec<String>) {
         for (count, state) in [
             (group.suspect, NodeState::Suspect),
             (group.down, NodeState::Down),
+            (group.suspect, NodeState::Suspect),
             (group.maintenance, NodeState::Maintenance),
             (group.starting, NodeState::Starting),
             (group.left, NodeState::Left),
@@ -241,8 +242,8 @@ mod tests {
         let servers: Vec<_> = (0..servers)
             .map(|at| server(&format!("zk{at}:2181"), if at == 1 { "unreachable" } else { "up" }))
             .collect();
-        let group = json!({"name": "a\u{1b}[2Jpp", "starting": 0, "up": 2, "down": 1, "left": 0,
-                           "unknown": 0});
+        let group = json!({"name": "a\u{1b}[2Jpp", "starting": 0, "up": 2, "suspect": 1, "down": 1,
+                           "left": 0, "unknown": 0, "maintenance": 0});
         let fleet = json!({
             "as_of": "2026-01-01T00:00:01.000Z", "level": "warning", "open_incidents": 1,
             "channels": [], "incidents_opened": {},
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(row(lines[4]), want);
         assert_eq!(row(lines[5])[1], "UNREACHABLE");
         assert_eq!(lines[3].find("CONN").map(|at| at + 4), lines[4].find("412").map(|at| at + 3));
-        assert!(text.contains(": 2 up, 1 down"), "{text}");
+        assert!(text.contains(": 2 up, 1 down, 1 suspect"), "{text}");
         assert!(!text.contains('\u{1b}'), "a name must not drive the terminal");
     }
 
