@@ -49,8 +49,13 @@ const PEER_GROUPS: &[Group] = &[
     },
     Group {
         module: "probes",
-        title: "members of an Apache ensemble from one address",
-        needs: &[Peer::ZooKeeper],
+        title: "looks at Apache 3.9, 3.8, 3.5, 3.4",
+        needs: &[
+            Peer::ZooKeeper,
+            Peer::ZooKeeperAt(Version::V3_8),
+            Peer::ZooKeeperAt(Version::V3_5),
+            Peer::ZooKeeperAt(Version::V3_4),
+        ],
     },
     Group {
         module: "tap",

@@ -24,6 +24,8 @@ use crate::text::Lang;
 /// How often the list is read; sooner while none was seen yet.
 const INTERVAL: Duration = Duration::from_secs(10);
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// So many reads may come so soon.
+const FIRST_READS: u32 = 30;
 /// Longest wait for an answer of the ensemble, and for a name.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Under which name its notes stand.
@@ -51,33 +53,43 @@ impl Discovery {
         self.client.use_hosts(self.known.clone());
         let mut last: Option<Vec<Member>> = None;
         let mut last_note = None;
+        let mut reads = 0_u32;
         loop {
             let (listed, source) = self.read().await;
+            let mut note = self.nobody_named().filter(|_| listed.is_empty());
             if !listed.is_empty() {
                 let members = self.reconcile(&listed).await;
-                let note = members.unresolved.first().map(|name| {
-                    let note = Note::new(NoteKind::MemberUnresolved, &self.name, [name.clone()]);
-                    self.lang.note(&note)
-                });
+                let unresolved = members.unresolved.first().cloned();
+                let of_name = |name| Note::new(NoteKind::MemberUnresolved, &self.name, [name]);
+                note = unresolved.map(of_name);
                 let found = of(&members, source);
                 if self.tell(found, &mut last).await.is_err() {
                     return;
                 }
-                if note != last_note {
-                    last_note.clone_from(&note);
-                    let about = ABOUT.to_owned();
-                    let event = Event::Note { ensemble: self.ensemble, about, note };
-                    if self.events.send(event).await.is_err() {
-                        return;
-                    }
+            }
+            if note != last_note {
+                last_note.clone_from(&note);
+                let (about, note) = (ABOUT.to_owned(), note.map(|note| self.lang.note(&note)));
+                let event = Event::Note { ensemble: self.ensemble, about, note };
+                if self.events.send(event).await.is_err() {
+                    return;
                 }
             }
-            let wait = if last.is_some() { INTERVAL } else { FIRST_INTERVAL };
+            reads = reads.saturating_add(1);
+            let soon = last.is_none() && reads < FIRST_READS;
+            let wait = if soon { FIRST_INTERVAL } else { INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(wait) => (),
                 () = self.events.closed() => return,
             }
         }
+    }
+
+    /// A single server that was named, of an ensemble that does not say its members.
+    fn nobody_named(&self) -> Option<Note> {
+        let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = self.known.len() == 1 && board.names_nobody();
+        unknown.then(|| Note::new(NoteKind::MembersUnknown, &self.name, []))
     }
 
     /// The list, and who showed it.

@@ -107,6 +107,13 @@ impl Board {
         lists.max_by_key(|list| list.len()).cloned().unwrap_or_default()
     }
 
+    /// Whether a member showed its configuration as one, and no other member in it: so before 3.5.
+    pub fn names_nobody(&self) -> bool {
+        let confs = self.members.values().filter_map(|seen| seen.conf.as_ref());
+        let mut alone = confs.filter(|conf| conf.keys.contains_key("quorumPort"));
+        alone.any(|conf| conf.servers.is_empty())
+    }
+
     /// How many txns `instance` is behind the leader, within the leader's epoch. The leader's
     /// position must have been asked first: what it did since then is not held against a follower.
     pub fn lag(&self, instance: &str) -> Option<u32> {
@@ -213,6 +220,10 @@ mod tests {
         let [difference] = &board.differences()[..] else { panic!("one key") };
         assert_eq!(difference.key, "tickTime");
         assert_eq!(difference.values["3000"], ["b"]);
+        assert!(!board.names_nobody());
+        board.post_conf("c", conf(include_str!("../../../golden/pages/3.4.14-leader-conf.txt")));
+        assert!(board.names_nobody());
+        board.retain(|instance| instance != "c");
         let list = "server.1=h:1:2:participant\nserver.2=i:1:2:observer";
         board.post_conf("a", conf(list));
         board.post_conf("b", conf(&list.replace("i:", "j:")));

@@ -1,5 +1,6 @@
 //! Bounded GETs of a server's pages: no redirects, no proxies, one deadline for all of it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -28,8 +29,14 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher; `None` if the TLS part of the library cannot be set up.
+    /// A fetcher; `None` if the TLS part of the library cannot be set up. All share their
+    /// connections and the trusted certificates, which take room.
     pub fn new() -> Option<Self> {
+        static SHARED: OnceLock<Option<Fetcher>> = OnceLock::new();
+        SHARED.get_or_init(Self::set_up).clone()
+    }
+
+    fn set_up() -> Option<Self> {
         // Another part of the process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()

@@ -1,12 +1,146 @@
-//! Looks at real servers: all members from one address, and what stands when the quorum is gone.
+//! Looks at real servers of every release: one set of names, the right line to fix what is missing,
+//! all members from one address, and what stands when the quorum is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::Value;
+use wk_client::Tcp;
 use wk_peers::{Ensemble, EnsembleSpec, Version, wait};
+use wk_probe::board::Board;
+use wk_probe::look::{Look, Looker, Outcome, Pace, Ports, Target};
+use wk_probe::note::NoteKind;
 
 use crate::harness::cache;
 use crate::product::Product;
+
+fn looker(instance: String, ports: Ports) -> Looker {
+    let target = Target { ensemble: "e".into(), site: None, instance, ports };
+    let board = Arc::new(Mutex::new(Board::default()));
+    Looker::new(target, Pace::default(), Arc::new(Tcp), board, Instant::now())
+}
+
+async fn until(looker: &mut Looker, what: &str, wanted: impl Fn(&Look) -> bool) -> Look {
+    let end = Instant::now() + wait::LONG;
+    loop {
+        let at = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let look = looker.look(i64::try_from(at).unwrap()).await;
+        if wanted(&look) {
+            return look;
+        }
+        assert!(Instant::now() < end, "{what}: {:?} {:?}", look.outcome, look.notes);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+fn names(look: &Look) -> BTreeSet<String> {
+    look.samples.iter().map(|sample| sample.labels.name().to_owned()).collect()
+}
+
+fn kinds(look: &Look) -> BTreeSet<NoteKind> {
+    look.notes.iter().map(|note| note.kind).collect()
+}
+
+/// What every release shows of a server that serves, by whatever way.
+const ALWAYS: &[&str] = &[
+    "up",
+    "znode_count",
+    "num_alive_connections",
+    "outstanding_requests",
+    "avg_latency",
+    "packets_received",
+    "watchkeeper_server_version_info",
+];
+
+/// A server of no ensemble: nobody leads.
+fn alone(spec: &EnsembleSpec) -> Ensemble {
+    let mut one = spec.spawn(&cache()).unwrap_or_else(|err| panic!("{err:#}"));
+    one.wait_serving(0).unwrap_or_else(|err| panic!("{err:#}"));
+    one
+}
+
+/// One server of `version`, looked at with all it has and with its default configuration.
+fn one_server(version: Version) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = EnsembleSpec::new(version, dir.path()).members(1).pages();
+    let mut ensemble = alone(&open);
+    let member = &ensemble.members[0];
+    let given = Ports {
+        metrics: version.has_metrics().then_some(member.metrics),
+        admin: version.has_admin().then_some(member.admin),
+        alone_on_host: false,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let address = ensemble.members[0].address();
+        let mut looker = looker(address.clone(), given);
+        let rich = |look: &Look| {
+            let names = names(look);
+            names.contains("watch_count") && names.contains("approximate_data_size")
+        };
+        let look = until(&mut looker, "figures", rich).await;
+        assert_eq!(look.outcome, Outcome::Serving { mode: "standalone".into() }, "{version}");
+        for name in ALWAYS {
+            assert!(names(&look).contains(*name), "{version}: {name}");
+        }
+        // What `for` and windows of the rules need: the names of 3.9 from 3.6 on.
+        let modern = !matches!(version, Version::V3_4 | Version::V3_5);
+        for name in ["fsynctime_sum", "looking_count", "uptime", "readlatency_count"] {
+            assert_eq!(names(&look).contains(name), modern, "{version}: {name}");
+        }
+        assert_eq!(look.identity.version.as_deref(), Some(version.number()));
+        // A page tells without a line in its log, once it is found.
+        let quiet = version.has_metrics() || version.has_admin();
+        let end = Instant::now() + wait::LONG;
+        while looker.is_quiet() != quiet {
+            assert!(Instant::now() < end, "{version}: no quiet way found");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            looker.look(1).await;
+        }
+        let config = |look: &Look| names(look).contains("watchkeeper_server_config_info");
+        until(&mut looker, "its configuration", config).await;
+    });
+    // The default: only `srvr` is allowed, no AdminServer, no provider.
+    ensemble.stop(0).unwrap();
+    drop(ensemble);
+    let dir = tempfile::tempdir().unwrap();
+    let shut = EnsembleSpec::new(version, dir.path()).members(1);
+    let shut = shut.with("4lw.commands.whitelist=srvr");
+    let ensemble = alone(&shut);
+    runtime.block_on(async {
+        // Ports that nobody listens at: a default port may be another server's.
+        let nothing = Ports { metrics: Some(1), admin: Some(1), alone_on_host: false };
+        let mut looker = looker(ensemble.members[0].address(), nothing);
+        let hidden = |look: &Look| {
+            let kinds = kinds(look);
+            kinds.contains(&NoteKind::FiguresHidden) && kinds.contains(&NoteKind::ConfHidden)
+        };
+        let look = until(&mut looker, "notes on what is hidden", hidden).await;
+        for name in ALWAYS {
+            assert!(names(&look).contains(*name), "{version}: {name}");
+        }
+        let modern = !matches!(version, Version::V3_4 | Version::V3_5);
+        let provider = |look: &Look| kinds(look).contains(&NoteKind::NoMetricsPage);
+        if modern {
+            until(&mut looker, "the provider's line", provider).await;
+        } else {
+            assert!(!provider(&looker.look(1).await), "{version} has no provider to offer");
+        }
+    });
+}
+
+#[test]
+fn servers_of_3_9_and_3_8() {
+    one_server(Version::V3_9);
+    one_server(Version::V3_8);
+}
+
+#[test]
+fn servers_of_3_5_and_3_4() {
+    one_server(Version::V3_5);
+    one_server(Version::V3_4);
+}
 
 /// State of each server that the product watches, by address.
 fn servers(product: &Product) -> BTreeMap<String, String> {
