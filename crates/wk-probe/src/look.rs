@@ -172,6 +172,7 @@ pub struct Looker {
     conf_due: Instant,
     figures_due: Instant,
     learn_due: Instant,
+    learns: u32,
     /// What the last look came to, to notice a change.
     last: Option<(bool, Option<String>)>,
     notes: BTreeSet<Note>,
@@ -207,6 +208,7 @@ impl Looker {
             conf_due: now,
             figures_due: now,
             learn_due: now,
+            learns: 0,
             last: None,
             notes: BTreeSet::new(),
         }
@@ -242,7 +244,7 @@ impl Looker {
         let serves = matches!(outcome, Outcome::Serving { .. });
         if matches!(sight, Sight::Silent(_)) || self.last.as_ref().is_some_and(|l| l.0 != serves) {
             // What it offers may be other than before.
-            self.learn_due = self.learn_due.min(Instant::now() + Duration::from_secs(5));
+            self.learn_due = self.learn_due.min(Instant::now() + LEARN_SOON);
         }
         self.last = Some((serves, self.identity.mode.clone()));
         let figures = match sight {
@@ -274,7 +276,10 @@ impl Looker {
         }
         let missing = self.learned.metrics.is_none() || self.learned.admin.is_none();
         if missing && self.learning.is_empty() && self.learn_due <= Instant::now() {
-            self.learn_due = Instant::now() + self.pace.learn;
+            self.learns = self.learns.saturating_add(1);
+            // Just after its start a server serves before its pages do.
+            let wait = if self.learns < LEARNS_SOON { LEARN_SOON } else { self.pace.learn };
+            self.learn_due = Instant::now() + wait;
             let (learner, known) = (self.learner.clone(), self.learned.clone());
             self.learning.spawn(async move { learner.learn(known).await });
         }
@@ -367,5 +372,8 @@ impl Looker {
     }
 }
 
+/// The first times, what is missing is looked for again this soon.
+const LEARN_SOON: Duration = Duration::from_secs(5);
+const LEARNS_SOON: u32 = 6;
 /// So many keys that differ are named.
 const DIFFERENCES_MAX: usize = 8;
