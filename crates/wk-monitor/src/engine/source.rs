@@ -93,7 +93,7 @@ impl Engine {
         if !config.recipes.is_empty() {
             let (news, told) = mpsc::channel(1);
             forward(told, self.events.clone(), move |news| match news {
-                recipes::News::Samples(samples) => Event::Samples { ensemble, samples },
+                recipes::News::Samples(samples) => Event::Samples(samples),
                 recipes::News::Note(note) => {
                     Event::Note { ensemble, about: "recipes".to_owned(), note }
                 }
