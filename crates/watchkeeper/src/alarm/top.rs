@@ -184,7 +184,6 @@ fn ensemble_lines(ensemble: &Ensemble, text: &mut Vec<String>) {
         let name = group.name.as_deref().map_or_else(|| "(no group)".to_owned(), clean);
         let mut line = format!("  group {name}: {} up", group.up);
         for (count, state) in [
-            (group.suspect, NodeState::Suspect),
             (group.down, NodeState::Down),
             (group.suspect, NodeState::Suspect),
             (group.maintenance, NodeState::Maintenance),
