@@ -6,3 +6,4 @@ pub(crate) mod notify;
 pub(crate) mod quiet;
 pub(crate) mod status;
 pub(crate) mod top;
+pub(crate) mod why;

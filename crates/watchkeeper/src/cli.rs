@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::agent;
-use crate::alarm::{incidents, notify, quiet, status, top};
+use crate::alarm::{incidents, notify, quiet, status, top, why};
 use crate::completion;
 use crate::demo;
 use crate::rules;
@@ -50,6 +50,7 @@ enum Command {
     Agent(agent::Args),
     Incidents(incidents::Args),
     Status(status::Args),
+    Why(why::Args),
     Top(top::Args),
     Notify(notify::Args),
     Rules(rules::Args),
@@ -116,6 +117,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => agent::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Rules(args) => rules::run(&args),

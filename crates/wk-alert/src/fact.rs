@@ -100,6 +100,26 @@ fact_kinds! {
     ViewBack = "view_back",
     /// A server's figures cannot be seen at present: instance.
     FiguresUnseen = "figures_unseen",
+    /// Where: a host answers, its server's port is closed: instance.
+    AtMemberGone = "at_member_gone",
+    /// Where: neither server nor host answers: instance.
+    AtMemberSilent = "at_member_silent",
+    /// Where: a server answers and looks for a leader: instance.
+    AtMemberLooking = "at_member_looking",
+    /// Where: who led last does not answer: instance.
+    AtLeaderSilent = "at_leader_silent",
+    /// Where: a leader whom nobody follows: instance.
+    AtLeaderAlone = "at_leader_alone",
+    /// Where: enough voters answer, none leads: their instances.
+    AtElectionLinks = "at_election_links",
+    /// Where: all answer as if all were well: the leader's instance.
+    AtLeaderPath = "at_leader_path",
+    /// Where: the disk of a server's txn log: instance.
+    AtLogDisk = "at_log_disk",
+    /// Where: the same, and what is free: instance, folder, bytes.
+    AtLogDiskFree = "at_log_disk_free",
+    /// Where: several nodes of one group: the group, how many are down, how many there are, which.
+    AtGroup = "at_group",
     /// It is not watched any more.
     NoLongerWatched = "no_longer_watched",
     /// History: an incident was opened.

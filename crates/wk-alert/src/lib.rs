@@ -15,6 +15,7 @@ pub mod incident;
 pub mod inhibition;
 pub mod judge;
 pub mod ledger;
+pub mod locate;
 pub mod node;
 pub mod outbox;
 pub mod server;

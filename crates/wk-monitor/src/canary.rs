@@ -90,7 +90,7 @@ impl Canaries {
         tokio::spawn(async move {
             while let Some(news) = told.recv().await {
                 let event = match news {
-                    News::Samples(samples) => Event::Samples(samples),
+                    News::Samples(samples) => Event::Samples { ensemble, samples },
                     News::Note(note) => Event::Note { ensemble, about: about.clone(), note },
                 };
                 if events.send(event).await.is_err() {

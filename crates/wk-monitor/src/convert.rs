@@ -5,7 +5,7 @@ use wk_alert::server::ServerState as CoreServerState;
 use wk_alert::{Entry, EntryState, Incident as CoreIncident, IncidentState as CoreState, Veil};
 use wk_proto::ids::Wall;
 
-use crate::incident::{Incident, IncidentState, Severity};
+use crate::incident::{Incident, IncidentState, Located, Severity};
 use crate::text::Lang;
 use crate::time::Timestamp;
 use crate::view::{Delivery, DeliveryState, NodeState, Phase, ServerState};
@@ -107,6 +107,16 @@ pub(crate) fn pending(fault: &wk_alert::Pending, lang: Lang) -> Incident {
     Incident { state: IncidentState::Pending, ..incident(&core, lang) }
 }
 
+/// Where the facts of an incident say that its fault is.
+fn located(core: &CoreIncident, lang: Lang) -> Vec<Located> {
+    let place = |fact| {
+        let (place, what) = wk_alert::locate::place(fact)?;
+        let (kind, what) = (place.as_str().to_owned(), what.to_owned());
+        Some(Located { kind, what, evidence: lang.fact(fact) })
+    };
+    core.facts.iter().filter_map(place).collect()
+}
+
 /// An incident in words.
 pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
     let state = match core.state {
@@ -135,6 +145,7 @@ pub(crate) fn incident(core: &CoreIncident, lang: Lang) -> Incident {
         node: core.subject.node.clone(),
         summary: lang.summary(core),
         evidence: core.facts.iter().map(|fact| lang.fact(fact)).collect(),
+        located: located(core, lang),
         first_seen: core.first_seen.into(),
         last_seen: core.last_seen.into(),
         resolved_at: core.resolved_at().map(Timestamp::from),

@@ -63,7 +63,8 @@ pub(crate) enum Event {
     /// A server was probed.
     Probed { ensemble: usize, instance: Arc<str>, report: Box<Report> },
     /// Something was measured; the labels are whole.
-    Samples(Vec<Sample>),
+    #[allow(dead_code, reason = "said by probes, canary, agents and tap")]
+    Samples { ensemble: usize, samples: Vec<Sample> },
     /// An agent's page was pulled, or not.
     Pulled { ensemble: usize, pull: Box<Pull> },
     /// What keeps a part of the monitor from its work, with the line that would change it; none:
@@ -236,6 +237,7 @@ impl Engine {
             nodes,
             old_watches: false,
             _discovery: discovery,
+            last_leader: None,
             _followers: followers,
         });
         self.follow_members(index);
@@ -328,12 +330,12 @@ impl Engine {
     fn take(&mut self, event: Event) {
         let now = now(self.origin);
         // Pages do not show samples.
-        self.stale |= !matches!(event, Event::Samples(_));
+        self.stale |= !matches!(event, Event::Samples { .. });
         match event {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
-            Event::Samples(samples) => self.judgement.append(&samples),
+            Event::Samples { samples, .. } => self.judgement.append(&samples),
             Event::RuleFiles(texts) => {
                 self.judgement.reload(&self.config, &texts);
                 self.judgement.hurry();

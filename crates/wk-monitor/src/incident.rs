@@ -100,6 +100,9 @@ pub struct Incident {
     pub summary: String,
     /// What was seen, one sentence each, in the monitor's language.
     pub evidence: Vec<String>,
+    /// Where the fault is, most likely first, as it was seen when it was judged.
+    #[serde(default)]
+    pub located: Vec<Located>,
     /// When the fault was first seen in this episode.
     pub first_seen: Timestamp,
     /// When the fault was last seen or its state last changed.
@@ -131,6 +134,17 @@ pub struct Incident {
     /// Where to read on.
     #[serde(default)]
     pub runbook: Option<String>,
+}
+
+/// Where a fault may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    /// `member`, `link`, `disk`, `client`, `path` or `view`.
+    pub kind: String,
+    /// Which.
+    pub what: String,
+    /// What speaks for it, in the monitor's language.
+    pub evidence: String,
 }
 
 /// An incident with all that is known about it, for its page.

@@ -229,7 +229,7 @@ impl Judgement {
     pub(crate) fn step(
         &mut self,
         now: Now,
-        facts: &dyn Fn(&Subject) -> Vec<Fact>,
+        facts: &dyn Fn(&Sight, &Subject) -> Vec<Fact>,
         out: &mut Vec<Finding>,
     ) {
         let at = now.wall.0;
@@ -248,7 +248,8 @@ impl Judgement {
         (self.news, self.evaluated) = (false, at);
         self.unkept |= alerts.iter().any(|alert| alert.changed);
         let claims = alerts.iter().filter_map(claim).collect();
-        self.judge.step(now, claims, &self.sight, facts, out);
+        let sight = &self.sight;
+        self.judge.step(now, claims, sight, &|subject| facts(sight, subject), out);
         if at.saturating_sub(self.trimmed) >= TRIM_MS {
             self.window.trim(at);
             self.trimmed = at;

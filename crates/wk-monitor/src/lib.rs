@@ -40,7 +40,7 @@ pub use config::{
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
-    Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Severity, TimelineEntry,
+    Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Located, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
 pub use silence::{Maintenance, Silence, Term};

@@ -46,6 +46,8 @@ pub(crate) struct Watched {
     pub(crate) old_watches: bool,
     /// Finds its members as long as this is kept.
     pub(crate) _discovery: Task,
+    /// Who led when somebody last did.
+    pub(crate) last_leader: Option<String>,
     /// Follow its registry and its transactions as long as they are kept.
     pub(crate) _followers: Followers,
 }
@@ -68,7 +70,9 @@ pub(crate) struct WatchedServer {
     pub(crate) series: ServerSeries,
     pub(crate) probing: Probing,
     pub(crate) perch: Option<Perch>,
-    srvr: Option<Srvr>,
+    pub(crate) srvr: Option<Srvr>,
+    /// Bytes free by folder, as its agent says.
+    pub(crate) disks: BTreeMap<String, u64>,
     mntr: Arc<[(String, String)]>,
     notes: BTreeSet<Note>,
     probe_seconds: Option<f64>,
@@ -86,6 +90,7 @@ impl WatchedServer {
             probing,
             perch,
             srvr: None,
+            disks: BTreeMap::new(),
             mntr: Arc::default(),
             notes: BTreeSet::new(),
             probe_seconds: None,
@@ -124,7 +129,8 @@ impl WatchedServer {
         }
     }
 
-    fn figure(&self, name: &str) -> Option<u64> {
+    /// A figure of its last answer.
+    pub(crate) fn figure(&self, name: &str) -> Option<u64> {
         let (_, value) = self.mntr.iter().find(|(key, _)| key == name)?;
         value.parse().ok()
     }

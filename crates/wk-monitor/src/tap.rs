@@ -183,7 +183,7 @@ impl Follower {
 
     async fn tell(&mut self, health: &Health) -> Result<(), Gone> {
         let samples = self.figures.samples(Timestamp::now().0, health);
-        self.send(Event::Samples(samples)).await?;
+        self.send(Event::Samples { ensemble: self.ensemble, samples }).await?;
         let note = note(&health.state);
         if note != self.noted {
             self.noted.clone_from(&note);
@@ -238,7 +238,7 @@ mod tests {
                 ends.push((end.session.0, end.closed));
                 continue;
             }
-            let Event::Samples(samples) = event else {
+            let Event::Samples { ensemble: 3, samples } = event else {
                 panic!("nothing else is told");
             };
             let ended = samples

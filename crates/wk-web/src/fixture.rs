@@ -73,6 +73,7 @@ pub(crate) fn node(group: Option<&str>, id: &str, state: NodeState) -> Node {
         session: (state != NodeState::Starting).then(|| "0x100003a2f0c0001".to_owned()),
         metadata: json!({ "host": "10.0.4.17", "version": "2.4.1" }),
         evidence,
+        located: Vec::new(),
         incident: down.then(|| "2b90e4d1-3".to_owned()),
     }
 }
@@ -90,6 +91,7 @@ pub(crate) fn incident(id: &str, state: IncidentState) -> Incident {
         node: Some("web-2".to_owned()),
         summary: "Node web/web-2 is down: its session ended and it did not say goodbye".to_owned(),
         evidence: node(Some("web"), "web-2", NodeState::Down).evidence,
+        located: Vec::new(),
         first_seen: ago(131),
         last_seen: ago(2),
         resolved_at: (!open).then(|| ago(20)),

@@ -140,6 +140,7 @@ mod tests {
             node: Some("one".to_owned()),
             summary: summary.to_owned(),
             evidence: Vec::new(),
+            located: Vec::new(),
             first_seen: Timestamp(0),
             last_seen: Timestamp(0),
             ..Incident::default()

@@ -68,6 +68,9 @@ fn a_killed_node_is_the_same_incident_everywhere() {
     let shown = product.verb(&["incidents", "show", &id]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains(&id) && shown.contains("expire"), "{shown}");
+    let why = product.verb(&["why", &id, "-o", "json"]);
+    let why: serde_json::Value = serde_json::from_slice(&why.stdout).unwrap();
+    assert_eq!(why["located"][0]["kind"], "client", "{why}");
 
     let _node = join(&product, &product.address(), "app/a", 4);
     assert_eq!(product.until_incidents("resolved", 1), [id.as_str()]);

@@ -151,6 +151,7 @@ impl Engine {
             node: None,
             summary: summary.clone(),
             evidence: vec![summary],
+            located: Vec::new(),
             first_seen: at,
             last_seen: at,
             ..Incident::default()

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use wk_alert::node::{self, NodeKey};
-use wk_alert::{Fact, Look, Now, Pulse, Subject};
+use wk_alert::locate::{self, Scene};
+use wk_alert::node::{self, NodeKey, NodeState};
+use wk_alert::server::Probe;
+use wk_alert::{Fact, FactKind, Look, Now, Pulse, Sight, Subject};
 
 use super::{Engine, Event};
 use crate::judgement::Awake;
-use crate::publish::Watched;
+use crate::publish::{Watched, WatchedServer};
 use crate::task::{Task, forward, supervise};
 use crate::{notification, rule_files};
 
 /// How often it is sampled how the channels fare.
 const CHANNELS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Nodes of a group that are named one by one in evidence, at most.
+const GROUP_NAMED_MAX: usize = 20;
 
 impl Engine {
     /// Asks the rules what is due and judges it; what the detectors know goes in first.
@@ -40,7 +45,7 @@ impl Engine {
         self.sample_channels(now);
         let mut findings = Vec::new();
         let ensembles = &self.ensembles;
-        let facts = |subject: &Subject| facts(ensembles, subject);
+        let facts = |sight: &Sight, subject: &Subject| facts(ensembles, sight, subject);
         self.judgement.step(now, &facts, &mut findings);
         if let Some((name, bytes)) = self.judgement.keep(now) {
             self.kept_changes.insert(name, bytes);
@@ -107,27 +112,64 @@ impl Engine {
 /// What the task that follows the rule files is to the owner.
 pub(super) type RuleFiles = Option<Task>;
 
-/// What the detectors know of a subject: the evidence.
-fn facts(ensembles: &[Watched], subject: &Subject) -> Vec<Fact> {
+/// What is known of a subject: where its fault is, then what the detectors saw.
+fn facts(ensembles: &[Watched], sight: &Sight, subject: &Subject) -> Vec<Fact> {
     let Some(watched) = ensembles.iter().find(|e| e.name() == subject.ensemble) else {
         return Vec::new();
     };
+    let mut facts = locate::locate(subject, &scene(watched, sight, subject));
     if let Some(id) = &subject.node {
         let key = NodeKey { group: subject.group.clone(), id: id.clone() };
-        let record = watched.nodes.records().get(&key);
-        let gone = || vec![Fact::new(wk_alert::FactKind::Deregistered, [key.path()])];
-        return record.map_or_else(gone, |record| record.facts.clone());
+        match watched.nodes.records().get(&key) {
+            Some(record) => facts.extend(record.facts.iter().cloned()),
+            None => facts.push(Fact::new(FactKind::Deregistered, [key.path()])),
+        }
+        return facts;
     }
     let instance = subject.instance.as_deref();
     let server = watched.servers.iter().find(|s| Some(s.detector.instance()) == instance);
-    server.map(|server| server.detector.facts()).unwrap_or_default()
+    facts.extend(server.into_iter().flat_map(|server| server.detector.facts()));
+    facts
+}
+
+/// The ensemble as it is seen at this moment.
+fn scene(watched: &Watched, sight: &Sight, subject: &Subject) -> Scene {
+    if let Some(group) = &subject.group {
+        let of_group = watched.nodes.records().iter();
+        let of_group = of_group.filter(|(key, _)| key.group.as_ref() == Some(group));
+        let mut all = 0;
+        let mut down = Vec::new();
+        for (key, record) in of_group {
+            all += 1;
+            if record.state == NodeState::Down && down.len() < GROUP_NAMED_MAX {
+                down.push(key.id.clone());
+            }
+        }
+        return Scene { group: Some((down, all)), ..Scene::default() };
+    }
+    let seen = sight.ensembles.get(watched.name());
+    let member = |server: &WatchedServer| {
+        let instance = server.detector.instance();
+        let seen = seen.and_then(|seen| seen.servers.get(instance));
+        let mode = server.srvr.as_ref().and_then(|srvr| srvr.mode.as_deref());
+        let look = seen.map_or(Look::Never, |seen| seen.look);
+        locate::Member {
+            instance: instance.to_owned(),
+            look,
+            state: Some(server.detector.state()),
+            leads: mode == Some("leader") && look == Look::Figures,
+            synced: server.figure("synced_followers"),
+            disk: server.disks.iter().min_by_key(|(_, free)| **free).map(|(d, f)| (d.clone(), *f)),
+        }
+    };
+    let members = watched.servers.iter().map(member).collect();
+    Scene { members, last_leader: watched.last_leader.clone(), group: None }
 }
 
 /// What a probe's report shows of a server.
 pub(super) fn look(report: &crate::probe::Report) -> Look {
-    use wk_alert::server::Probe;
     match &report.probe {
-        Probe::Serving { .. } if report.srvr.is_some() => Look::Figures,
+        Probe::Serving { mode } if mode != "?" => Look::Figures,
         Probe::Serving { .. } | Probe::NotServing { .. } => Look::Answers,
         Probe::NoAnswer { reason } if reason.contains("refused") => Look::Refused,
         Probe::NoAnswer { .. } => Look::Silent,

@@ -1,7 +1,7 @@
 //! What observes: servers that come and go, what their probes say, what is measured.
 
 use tokio::sync::mpsc;
-use wk_alert::server::{ServerDetector, ServerPolicy, ServerState};
+use wk_alert::server::{Probe, ServerDetector, ServerPolicy, ServerState};
 use wk_alert::{Now, Severity, Subject, node};
 use wk_client::Client;
 use wk_probe::recipes;
@@ -16,6 +16,11 @@ use crate::member::Member;
 use crate::probe::Report;
 use crate::publish::WatchedServer;
 use crate::task::{Task, forward, supervise};
+
+/// What an agent says of the disks of its server.
+const DISK_FREE: &str = "watchkeeper_server_disk_free_bytes";
+/// Folders of one server, at most.
+const DISKS_MAX: usize = 16;
 
 impl Engine {
     /// Starts and ends probes until exactly the members of an ensemble are probed.
@@ -93,7 +98,7 @@ impl Engine {
         if !config.recipes.is_empty() {
             let (news, told) = mpsc::channel(1);
             forward(told, self.events.clone(), move |news| match news {
-                recipes::News::Samples(samples) => Event::Samples(samples),
+                recipes::News::Samples(samples) => Event::Samples { ensemble, samples },
                 recipes::News::Note(note) => {
                     Event::Note { ensemble, about: "recipes".to_owned(), note }
                 }
@@ -122,7 +127,28 @@ impl Engine {
             Some(note) => watched.notes.insert(about, note),
             None => watched.notes.remove(&about),
         };
-        self.judgement.append(&samples);
+        self.measured(ensemble, &samples);
+    }
+
+    /// Takes what canaries, agents and the tap measured.
+    pub(super) fn measured(&mut self, ensemble: usize, samples: &[Sample]) {
+        let watched = &mut self.ensembles[ensemble];
+        for sample in samples.iter().filter(|sample| sample.labels.name() == DISK_FREE) {
+            if let Some(server) = watched.server(sample.labels.get("instance")) {
+                let dir = sample.labels.get("dir").to_owned();
+                if sample.value.is_finite() && server.disks.len() < DISKS_MAX {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a float that is out of range saturates"
+                    )]
+                    server.disks.insert(dir, sample.value as u64);
+                } else {
+                    server.disks.remove(&dir);
+                }
+            }
+        }
+        self.judgement.append(samples);
     }
 
     /// A server was probed. One that is not watched any more had a probe on its way.
@@ -141,12 +167,17 @@ impl Engine {
         let before = server.detector.state();
         let samples = server.series.look(now.wall.0, samples);
         let look = judging::look(&report);
+        let leads = matches!(&report.probe, Probe::Serving { mode } if mode == "leader");
         let mut findings = Vec::new();
         server.take(now, report, &mut findings);
         let bad = |server: &WatchedServer| {
             let state = server.detector.state();
             matches!(state, ServerState::NotServing | ServerState::Unreachable)
         };
+        if leads {
+            watched.last_leader = Some(instance.to_owned());
+        }
+        let Some(server) = watched.server(instance) else { return };
         let turned = before != server.detector.state();
         let explained = watched.servers.iter().all(bad);
         let seen = self.judgement.sight.ensembles.get(watched.name());

@@ -5,6 +5,7 @@ use wk_probe::note::NoteKind;
 
 use super::Word;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test has words for every kind")]
 pub(super) fn fact(kind: FactKind) -> &'static str {
     match kind {
         FactKind::ProbeFailed => "{0} 无应答：{1}",
@@ -34,11 +35,6 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Deregistered => "{0} 已不再注册",
         FactKind::SightLost => "监控与 {0} 的会话连接已断开",
         FactKind::SightBack => "监控已重新看到 {0}",
-        FactKind::AllSilent => {
-            "{0} 台服务器均不应答监视器（{1}）：可能是监视器自身网络中断，也可能全部宕机"
-        }
-        FactKind::ViewBack => "服务器又能应答监视器了",
-        FactKind::FiguresUnseen => "暂时看不到 {0} 的指标",
         FactKind::NoLongerWatched => "已不再监控",
         FactKind::Opened => "发现故障",
         FactKind::Reopened => "在保持时间内再次出现（第 {0} 次）",
@@ -64,7 +60,41 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::ActionInVain => "未恢复：节点自己的会话未按时回来",
         FactKind::ActionHeld => "动作暂缓：{0}",
         FactKind::DeliveryExpired => "{0}：{1} 通知已过有效期",
+        _ => place(kind),
     }
+}
+
+/// Where a fault is, and what of the view itself.
+const PLACES: [(FactKind, &str); 13] = [
+    (
+        FactKind::AllSilent,
+        "{0} 台服务器均不应答监视器（{1}）：可能是监视器自身网络中断，也可能全部宕机",
+    ),
+    (FactKind::ViewBack, "服务器又能应答监视器了"),
+    (FactKind::FiguresUnseen, "暂时看不到 {0} 的指标"),
+    (FactKind::AtMemberGone, "{0}：主机有应答，端口已关闭：进程已退出"),
+    (FactKind::AtMemberSilent, "{0}：毫无应答：进程停顿、主机宕机，或链路中断"),
+    (FactKind::AtMemberLooking, "{0} 有应答，正在寻找 Leader"),
+    (
+        FactKind::AtLeaderSilent,
+        "{0} 是最近的 Leader，现无应答：停顿或被隔离；syncLimit 之前其 Follower 看似正常",
+    ),
+    (FactKind::AtLeaderAlone, "{0} 自称 Leader，但没有成员与其同步：与它们隔离"),
+    (
+        FactKind::AtElectionLinks,
+        "{0} 均有应答且足以选举，却选不出 Leader：它们在选举端口或同步端口上互不可达",
+    ),
+    (
+        FactKind::AtLeaderPath,
+        "所有服务器看似正常，但经它们的写入均无响应：Leader {0} 到 Follower 的链路或其磁盘",
+    ),
+    (FactKind::AtLogDisk, "{0}：事务日志所在磁盘已满、只读或故障"),
+    (FactKind::AtLogDiskFree, "{0}：{1} 所在磁盘剩余 {2} 字节"),
+    (FactKind::AtGroup, "分组 {0}：{2} 个节点中有 {1} 个下线（{3}）：请查它们的共同之处"),
+];
+
+fn place(kind: FactKind) -> &'static str {
+    PLACES.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
 }
 
 pub(super) fn summary(rule: &str) -> &'static str {

@@ -5,6 +5,7 @@ use wk_probe::note::NoteKind;
 
 use super::Word;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test has words for every kind")]
 pub(super) fn fact(kind: FactKind) -> &'static str {
     match kind {
         FactKind::ProbeFailed => "{0} gives no answer: {1}",
@@ -41,12 +42,6 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::Deregistered => "{0} is not registered any more",
         FactKind::SightLost => "the monitor's own session with {0} has lost its connection",
         FactKind::SightBack => "the monitor sees {0} again",
-        FactKind::AllSilent => {
-            "none of {0} servers answers the monitor ({1}): its own network may be cut, \
-             or all of them are gone"
-        }
-        FactKind::ViewBack => "servers answer the monitor again",
-        FactKind::FiguresUnseen => "the figures of {0} cannot be seen at present",
         FactKind::NoLongerWatched => "it is not watched any more",
         FactKind::Opened => "found",
         FactKind::Reopened => "came back within the hold time (time {0})",
@@ -72,7 +67,48 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::ActionInVain => "not cured: the node's own session did not come back in time",
         FactKind::ActionHeld => "the action is held back: {0}",
         FactKind::DeliveryExpired => "{0}: the {1} notification got too old",
+        _ => place(kind),
     }
+}
+
+/// Where a fault is, and what of the view itself.
+const PLACES: [(FactKind, &str); 13] = [
+    (
+        FactKind::AllSilent,
+        "none of {0} servers answers the monitor ({1}): its own network may be cut, \
+             or all of them are gone",
+    ),
+    (FactKind::ViewBack, "servers answer the monitor again"),
+    (FactKind::FiguresUnseen, "the figures of {0} cannot be seen at present"),
+    (FactKind::AtMemberGone, "{0}: its host answers and its port is closed: the process is gone"),
+    (
+        FactKind::AtMemberSilent,
+        "{0}: nothing answers: the process is paused, the host gone, or the way there cut",
+    ),
+    (FactKind::AtMemberLooking, "{0} answers and looks for a leader"),
+    (
+        FactKind::AtLeaderSilent,
+        "{0} led last and does not answer: paused or cut off; its followers look healthy \
+             until syncLimit has passed",
+    ),
+    (FactKind::AtLeaderAlone, "{0} leads and no voter is in sync with it: cut off from them"),
+    (
+        FactKind::AtElectionLinks,
+        "{0} answer and are enough to elect a leader, and do not: they cannot reach each \
+             other on the election or quorum port",
+    ),
+    (
+        FactKind::AtLeaderPath,
+        "every server looks healthy, and writes through them hang: the links of the leader {0} \
+             to its followers, or its disk",
+    ),
+    (FactKind::AtLogDisk, "{0}: the disk of its txn log, full, read-only or failing"),
+    (FactKind::AtLogDiskFree, "{0}: the disk of {1}: {2} bytes free"),
+    (FactKind::AtGroup, "group {0}: {1} of {2} nodes are down ({3}): look for what they share"),
+];
+
+fn place(kind: FactKind) -> &'static str {
+    PLACES.iter().find(|(known, _)| *known == kind).map_or("", |(_, text)| text)
 }
 
 pub(super) fn summary(rule: &str) -> &'static str {

@@ -1,0 +1,273 @@
+//! Where a fault is: which member, link, disk, client or path, most likely first, with what speaks
+//! for it.
+//!
+//! Pure: the shell gives the scene as it was when the fault was judged. What comes out are facts that
+//! are stored with the incident, so that the answer to *why* is the one of that moment.
+
+use crate::fact::{Fact, FactKind};
+use crate::finding::Subject;
+use crate::server::{NOT_SERVING, ServerState, UNREACHABLE};
+use crate::sight::Look;
+
+/// Causes named of one incident, at most.
+const CAUSES_MAX: usize = 8;
+
+/// Where a cause is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A member of the ensemble, its process or its host.
+    Member,
+    /// The way between members.
+    Link,
+    /// A disk of a member.
+    Disk,
+    /// A client: a node, its session.
+    Client,
+    /// A path in the tree.
+    Path,
+    /// The monitor's own view.
+    View,
+}
+
+impl Place {
+    /// The word used in JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Link => "link",
+            Self::Disk => "disk",
+            Self::Client => "client",
+            Self::Path => "path",
+            Self::View => "view",
+        }
+    }
+}
+
+/// One server of the scene.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Member {
+    /// `host:port`.
+    pub instance: String,
+    /// What the last look showed.
+    pub look: Look,
+    /// How it is judged.
+    pub state: Option<ServerState>,
+    /// It says that it leads.
+    pub leads: bool,
+    /// Voters in sync with it, if it leads and says so.
+    pub synced: Option<u64>,
+    /// Its log device, if something is known: folder, bytes free.
+    pub disk: Option<(String, u64)>,
+}
+
+/// The ensemble of a fault as it was seen at that moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scene {
+    /// Its servers.
+    pub members: Vec<Member>,
+    /// Who led last.
+    pub last_leader: Option<String>,
+    /// Nodes of the subject's group: those that are down, and how many there are.
+    pub group: Option<(Vec<String>, usize)>,
+}
+
+/// The causes of a fault of `subject`, most likely first.
+pub fn locate(subject: &Subject, scene: &Scene) -> Vec<Fact> {
+    let of_subject = scene.members.iter().find(|m| Some(&m.instance) == subject.instance.as_ref());
+    let mut causes = match subject.rule.as_str() {
+        UNREACHABLE => of_subject.and_then(gone).into_iter().collect(),
+        NOT_SERVING | "ZkNoLeader" | "ZkServerReadOnly" => no_quorum(scene),
+        "ZkOneFailureFromOutage" | "ZkVoterMissing" | "ZkObserverLost" => missing(scene),
+        "ZkCanaryFailing" | "ZkCanarySlow" => canary(scene),
+        "ZkServerRejoinLoop"
+        | "ZkCriticalThreadDied"
+        | "ZkFsyncSlow"
+        | "ZkLogDiskSaturated"
+        | "ZkDiskFullSoon"
+        | "ZkSnapshotFailed" => of_subject.map(disk).into_iter().collect(),
+        "NodeDown" | "GroupBelowMinimum" => group(subject, scene),
+        _ => Vec::new(),
+    };
+    causes.truncate(CAUSES_MAX);
+    causes
+}
+
+/// Reads back where a stored fact says that the cause is; none if it says no place.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most facts say no place")]
+pub fn place(fact: &Fact) -> Option<(Place, &str)> {
+    let place = match fact.kind {
+        FactKind::AtMemberGone
+        | FactKind::AtMemberSilent
+        | FactKind::AtMemberLooking
+        | FactKind::AtLeaderSilent => Place::Member,
+        FactKind::AtLeaderAlone | FactKind::AtElectionLinks | FactKind::AtLeaderPath => Place::Link,
+        FactKind::AtLogDisk | FactKind::AtLogDiskFree => Place::Disk,
+        FactKind::AtGroup
+        | FactKind::SessionExpired
+        | FactKind::AliveDeleted
+        | FactKind::CannotTell => Place::Client,
+        FactKind::AliveForged | FactKind::AliveNotEphemeral => Place::Path,
+        FactKind::AllSilent => Place::View,
+        _ => return None,
+    };
+    Some((place, fact.args.first().map_or("", String::as_str)))
+}
+
+/// A member that does not answer.
+fn gone(member: &Member) -> Option<Fact> {
+    let kind = match member.look {
+        Look::Refused => FactKind::AtMemberGone,
+        Look::Silent => FactKind::AtMemberSilent,
+        Look::Never | Look::Figures | Look::Answers => return None,
+    };
+    Some(Fact::new(kind, [member.instance.clone()]))
+}
+
+/// Members that do not answer; those whose process is known to be gone first.
+fn missing(scene: &Scene) -> Vec<Fact> {
+    let mut members: Vec<&Member> = scene.members.iter().collect();
+    members.sort_by_key(|member| member.look != Look::Refused);
+    let silent = members.iter().filter_map(|member| gone(member));
+    let looking = |member: &&&Member| member.look == Look::Answers;
+    let looking = members.iter().filter(looking);
+    let looking =
+        looking.map(|member| Fact::new(FactKind::AtMemberLooking, [member.instance.clone()]));
+    silent.chain(looking).collect()
+}
+
+/// Nobody leads: who is missing; if nobody is, the way between them.
+fn no_quorum(scene: &Scene) -> Vec<Fact> {
+    let silent: Vec<Fact> = scene.members.iter().filter_map(gone).collect();
+    let majority = scene.members.len() / 2 + 1;
+    if scene.members.len() - silent.len() >= majority && scene.members.len() > 1 {
+        // Enough of them answer to elect somebody, and they do not.
+        let answering = scene.members.iter().filter(|member| gone(member).is_none());
+        let names: Vec<&str> = answering.map(|member| member.instance.as_str()).collect();
+        let mut causes = vec![Fact::new(FactKind::AtElectionLinks, [names.join(", ")])];
+        causes.extend(missing(scene));
+        return causes;
+    }
+    missing(scene)
+}
+
+/// Writes fail end to end: the leader first, whatever its followers say.
+fn canary(scene: &Scene) -> Vec<Fact> {
+    let leads = scene.members.iter().find(|member| member.leads);
+    let last = scene.members.iter().find(|m| Some(&m.instance) == scene.last_leader.as_ref());
+    let mut causes = Vec::new();
+    match (leads, last) {
+        (_, Some(leader)) if leader.look == Look::Silent => {
+            causes.push(Fact::new(FactKind::AtLeaderSilent, [leader.instance.clone()]));
+        }
+        (Some(leader), _) if leader.synced == Some(0) && scene.members.len() > 1 => {
+            causes.push(Fact::new(FactKind::AtLeaderAlone, [leader.instance.clone()]));
+        }
+        (Some(leader), _) if gone(leader).is_none() => {
+            causes.push(Fact::new(FactKind::AtLeaderPath, [leader.instance.clone()]));
+        }
+        _ => (),
+    }
+    let named: Vec<String> = causes.iter().flat_map(|cause| cause.args.clone()).collect();
+    causes.extend(missing(scene).into_iter().filter(|cause| !named.contains(&cause.args[0])));
+    causes
+}
+
+fn disk(member: &Member) -> Fact {
+    match &member.disk {
+        Some((folder, free)) => {
+            let args = [member.instance.clone(), folder.clone(), free.to_string()];
+            Fact::new(FactKind::AtLogDiskFree, args)
+        }
+        None => Fact::new(FactKind::AtLogDisk, [member.instance.clone()]),
+    }
+}
+
+/// A node is down: is it alone, or does its whole group fail?
+fn group(subject: &Subject, scene: &Scene) -> Vec<Fact> {
+    let (Some(name), Some((down, all))) = (&subject.group, &scene.group) else { return Vec::new() };
+    if down.len() < 2 && subject.node.is_some() {
+        return Vec::new();
+    }
+    let args = [name.clone(), down.len().to_string(), all.to_string(), down.join(", ")];
+    vec![Fact::new(FactKind::AtGroup, args)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three members `a`, `b`, `c` as looks at them ended; `a` led last.
+    fn scene(looks: [Look; 3]) -> Scene {
+        let member = |(name, look): (&str, Look)| Member {
+            instance: name.to_owned(),
+            look,
+            leads: name == "a" && look == Look::Figures,
+            ..Member::default()
+        };
+        let members = ["a", "b", "c"].into_iter().zip(looks).map(member).collect();
+        Scene { members, last_leader: Some("a".into()), ..Scene::default() }
+    }
+
+    fn found(subject: &Subject, scene: &Scene) -> Vec<String> {
+        let show = |fact: &Fact| {
+            let (place, what) = place(fact).expect("a cause has a place");
+            format!("{} {what}: {}", place.as_str(), fact.kind.as_str())
+        };
+        locate(subject, scene).iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_lost_quorum_names_the_missing_voters() {
+        let rule = Subject::ensemble("ZkNoLeader", "e");
+        let two_gone = scene([Look::Silent, Look::Refused, Look::Answers]);
+        let told = [
+            "member b: at_member_gone",
+            "member a: at_member_silent",
+            "member c: at_member_looking",
+        ];
+        assert_eq!(found(&rule, &two_gone), told);
+        let nobody_gone = scene([Look::Answers; 3]);
+        assert_eq!(found(&rule, &nobody_gone)[0], "link a, b, c: at_election_links");
+        let all_gone = scene([Look::Refused; 3]);
+        assert_eq!(found(&rule, &all_gone).len(), 3);
+    }
+
+    #[test]
+    fn a_failing_canary_names_the_leader() {
+        let rule = Subject::ensemble("ZkCanaryFailing", "e");
+        let paused = scene([Look::Silent, Look::Figures, Look::Figures]);
+        assert_eq!(found(&rule, &paused), ["member a: at_leader_silent"]);
+        let mut cut = scene([Look::Figures; 3]);
+        cut.members[0].synced = Some(0);
+        assert_eq!(found(&rule, &cut), ["link a: at_leader_alone"]);
+        cut.members[0].synced = Some(2);
+        assert_eq!(found(&rule, &cut), ["link a: at_leader_path"]);
+    }
+
+    #[test]
+    fn one_server_is_named_by_what_its_host_says() {
+        let rule = Subject::server(UNREACHABLE, "e", "b");
+        let refused = scene([Look::Figures, Look::Refused, Look::Figures]);
+        assert_eq!(found(&rule, &refused), ["member b: at_member_gone"]);
+        assert_eq!(found(&rule, &scene([Look::Figures; 3])), Vec::<String>::new());
+        let mut full = scene([Look::Figures; 3]);
+        full.members[1].disk = Some(("/log".into(), 0));
+        let rule = Subject::server("ZkServerRejoinLoop", "e", "b");
+        assert_eq!(found(&rule, &full), ["disk b: at_log_disk_free"]);
+    }
+
+    #[test]
+    fn a_node_that_fails_with_its_group_says_so() {
+        let node = Subject {
+            group: Some("g".into()),
+            node: Some("n1".into()),
+            ..Subject::ensemble("NodeDown", "e")
+        };
+        let with = |down: &[&str]| Scene {
+            group: Some((down.iter().map(|id| (*id).to_owned()).collect(), 5)),
+            ..Scene::default()
+        };
+        assert_eq!(found(&node, &with(&["n1"])), Vec::<String>::new(), "it alone");
+        assert_eq!(found(&node, &with(&["n1", "n2", "n3"])), ["client g: at_group"]);
+    }
+}
