@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wk_alert::FactKind::{AtMemberGone, LastServed, ProbeFailed};
 use wk_alert::IncidentState;
 use wk_alert::server::Probe;
 use wk_promql::{Labels, STALE, Sample};
@@ -180,7 +181,6 @@ async fn a_rule_carries_the_detectors_evidence_and_ends_when_that_is_seen() {
     let incident = bench.engine.ledger.incidents().values().next().cloned().unwrap();
     assert_eq!(incident.severity, wk_alert::Severity::Critical, "the only server");
     let kinds: Vec<_> = incident.facts.iter().map(|fact| fact.kind).collect();
-    use wk_alert::FactKind::{AtMemberGone, LastServed, ProbeFailed};
     assert_eq!(kinds, [AtMemberGone, ProbeFailed, LastServed], "where first, then what was seen");
     assert!(incident.detail.annotations.contains_key("summary_zh"), "{incident:?}");
     bench.probes(2, "127.0.0.1:1", &serving());
