@@ -63,7 +63,6 @@ pub(crate) enum Event {
     /// A server was probed.
     Probed { ensemble: usize, instance: Arc<str>, report: Box<Report> },
     /// Something was measured; the labels are whole.
-    #[allow(dead_code, reason = "said by probes, canary, agents and tap")]
     Samples { ensemble: usize, samples: Vec<Sample> },
     /// An agent's page was pulled, or not.
     Pulled { ensemble: usize, pull: Box<Pull> },
@@ -335,7 +334,7 @@ impl Engine {
             Event::Probed { ensemble, instance, report } => {
                 self.probed(now, ensemble, &instance, *report);
             }
-            Event::Samples { samples, .. } => self.judgement.append(&samples),
+            Event::Samples { ensemble, samples } => self.measured(ensemble, &samples),
             Event::RuleFiles(texts) => {
                 self.judgement.reload(&self.config, &texts);
                 self.judgement.hurry();

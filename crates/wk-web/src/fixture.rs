@@ -73,7 +73,6 @@ pub(crate) fn node(group: Option<&str>, id: &str, state: NodeState) -> Node {
         session: (state != NodeState::Starting).then(|| "0x100003a2f0c0001".to_owned()),
         metadata: json!({ "host": "10.0.4.17", "version": "2.4.1" }),
         evidence,
-        located: Vec::new(),
         incident: down.then(|| "2b90e4d1-3".to_owned()),
     }
 }
