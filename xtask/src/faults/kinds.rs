@@ -249,6 +249,8 @@ fn networks() -> Vec<Kind> {
             &["ZkElectionPortUnreachable"],
             inject::election_port,
         )
+        // An open port is tried each half minute: each try costs its server lines in its log.
+        .patience(60)
         .on(net()),
         Kind::new("loss", "5 % of all packets are lost, for a minute", &[], inject::loss)
             .patience(60)
@@ -375,12 +377,12 @@ fn configurations() -> Vec<Kind> {
         .fresh(),
         Kind::new(
             "certificate",
-            "the certificate of the secure port ends in 5 days",
+            "the certificate of the secure port ends in 5 days (agents on the hosts)",
             &["ZkCertExpiring"],
             inject::certificate,
         )
         .patience(60)
-        .on(Setup { certificate_days: Some(5), ..Setup::default() }),
+        .on(Setup { certificate_days: Some(5), agents: true, ..Setup::default() }),
     ]
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct FaultsArgs {
     #[arg(long, default_value = "3.9.5")]
     zookeeper: String,
     /// How long a healthy ensemble is watched before each fault.
-    #[arg(long, default_value = "3s", value_parser = duration)]
+    #[arg(long, default_value = "2s", value_parser = duration)]
     settle: Duration,
     /// Name the kinds and end.
     #[arg(long)]

@@ -30,6 +30,7 @@ pub(super) fn line(kind: &str, run: usize, outcome: &str, bench: &Bench) -> Valu
         "zookeeper": bench.version.number(),
         "build": build_of(&bench.binary),
         "commit": commit(),
+        "load": load(),
     })
 }
 
@@ -93,6 +94,11 @@ pub(super) fn put_aside(out: &Path, kinds: &[&str]) -> Result<()> {
     }
     let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+/// How busy the machine is: the mean of the last minute.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn unix_seconds() -> u64 {

@@ -59,6 +59,8 @@ struct Row {
     also: BTreeMap<String, usize>,
     wrong: BTreeMap<String, usize>,
     builds: BTreeMap<String, usize>,
+    /// How busy the machine was, by trial.
+    loads: Vec<f64>,
 }
 
 fn rows(out: &Path) -> Result<Vec<Row>> {
@@ -76,6 +78,7 @@ fn rows(out: &Path) -> Result<Vec<Row>> {
             also: BTreeMap::new(),
             wrong: BTreeMap::new(),
             builds: BTreeMap::new(),
+            loads: Vec::new(),
         };
         for line in of_kind {
             row.add(line);
@@ -106,6 +109,7 @@ impl Row {
         let text = |name: &str| line[name].as_str().unwrap_or_default();
         let build = format!("{} at {}", text("build"), text("commit"));
         *self.builds.entry(build).or_default() += 1;
+        self.loads.extend(line["load"].as_f64());
     }
 
     /// The 99th percentile of a hundred and more, else the longest.
@@ -172,8 +176,18 @@ fn table(rows: &[Row]) -> String {
     }
     let builds: Vec<String> =
         builds.iter().map(|(build, count)| format!("{count} of a {build}")).collect();
-    let _ = write!(text, "\nTrials: {}.\n", builds.join(", "));
+    let _ = write!(text, "\nTrials: {}{}.\n", builds.join(", "), busy(rows));
     text
+}
+
+/// How busy the machine was.
+fn busy(rows: &[Row]) -> String {
+    let mut loads: Vec<f64> = rows.iter().flat_map(|row| &row.loads).copied().collect();
+    loads.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (loads.first(), loads.last()) else { return String::new() };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let median = loads[loads.len() / 2];
+    format!("; load {least:.1} to {most:.1} (median {median:.1}) on {processors} processors")
 }
 
 fn calm_table(out: &Path) -> Result<String> {
@@ -249,6 +263,18 @@ mod tests {
         assert_eq!((cells[6].as_str(), cells[9].as_str()), ("3 s, kept", "ZkNoLeader 100"));
         let cells = rows(out_with(&lines[95..]).path()).unwrap()[0].cells();
         assert_eq!(cells[5], "max 1.0 s");
+    }
+
+    #[test]
+    fn the_table_says_how_busy_the_machine_was() {
+        let lines = [0.5, 9.0, 2.0].map(|load| {
+            let mut line = told_after(10);
+            line["load"] = json!(load);
+            line
+        });
+        let busy = busy(&rows(out_with(&lines).path()).unwrap());
+        assert!(busy.starts_with("; load 0.5 to 9.0 (median 2.0) on "), "{busy}");
+        assert_eq!(super::busy(&rows(out_with(&[told_after(1)]).path()).unwrap()), "");
     }
 
     #[test]

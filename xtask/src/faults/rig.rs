@@ -15,6 +15,9 @@ use wk_peers::process::{Signal, bound, run};
 use wk_peers::receivers::{DingTalk, Webhook};
 use wk_peers::{Cache, Ensemble, EnsembleSpec, Janitor, Net, Peer, Process, Version, wait};
 
+/// The copy of zoo.cfg that an agent reads.
+const AGENT_CFG: &str = "agent.cfg";
+
 /// The clients' side of the faults, in Python.
 const CLIENTS: &str = include_str!("clients.py");
 
@@ -33,6 +36,8 @@ pub(super) struct Setup {
     pub(super) lines: &'static [&'static str],
     /// watchkeeper.toml.
     pub(super) toml: &'static str,
+    /// `watchkeeper agent` beside every member.
+    pub(super) agents: bool,
     /// A robot that refuses everything inside HTTP 200 is told too.
     pub(super) robot: bool,
     /// A second webhook is told too.
@@ -142,9 +147,13 @@ impl Rig {
             let fleet: Value = api(web, "fleet")?;
             let ensemble = &fleet["ensembles"][0];
             let servers = ensemble["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let up = servers.iter().filter(|server| server["state"] == "up").count();
+            // In a role, and with figures: whoever judges by those has them.
+            let seen = |server: &&Value| {
+                server["state"] == "up" && server["mode"].is_string() && server["znodes"].is_u64()
+            };
+            let seen = servers.iter().filter(seen).count();
             let clear = ensemble["sight"]["clear"] == true;
-            Ok((up == self.ensemble.members.len() && clear).then_some(()))
+            Ok((seen == self.ensemble.members.len() && clear).then_some(()))
         })?;
         pass(self.bench.settle);
         Ok(())
@@ -236,18 +245,22 @@ pub(super) struct Monitor {
     pub(super) web: u16,
     command: Command,
     log: PathBuf,
-    /// Kept for its life.
+    /// Kept for their life.
     _robot: Option<DingTalk>,
+    _agents: Vec<Process>,
 }
 
 impl Monitor {
     fn new(binary: &Path, dir: &Path, ensemble: &Ensemble, setup: &Setup) -> Result<Self> {
-        let [web] = wait::free_ports::<1>()?;
+        // No outgoing connection of a command beside this one takes it before the monitor does.
+        let web = wait::lasting_ports(1)?[0];
         let webhook = Webhook::start()?;
         let spare = if setup.spare { Some(Webhook::start()?) } else { None };
         let robot = if setup.robot { Some(DingTalk::start("TOKEN", "SECx")?) } else { None };
         let toml = dir.join("watchkeeper.toml");
-        fs::write(&toml, setup.toml).context("write watchkeeper.toml")?;
+        let (agents, table) =
+            if setup.agents { start_agents(binary, dir, ensemble)? } else { Default::default() };
+        fs::write(&toml, setup.toml.to_owned() + &table).context("write watchkeeper.toml")?;
         let mut command = Command::new(binary);
         command.arg("up").arg(ensemble.hosts()).arg("--data").arg(dir.join("data"));
         command.args(["--web", &format!("127.0.0.1:{web}"), "--lang", "en"]);
@@ -262,7 +275,8 @@ impl Monitor {
         let log = dir.join("up.log");
         let started = Instant::now();
         let process = None;
-        Ok(Self { process, webhook, spare, started, web, command, log, _robot: robot })
+        let (_robot, _agents) = (robot, agents);
+        Ok(Self { process, webhook, spare, started, web, command, log, _robot, _agents })
     }
 
     /// Starts it, a second time over the same data.
@@ -332,6 +346,34 @@ impl Monitor {
     }
 }
 
+/// An agent on each member's host, and the lines of watchkeeper.toml that name them.
+fn start_agents(binary: &Path, dir: &Path, ensemble: &Ensemble) -> Result<(Vec<Process>, String)> {
+    let (mut agents, mut names) = (Vec::new(), Vec::new());
+    for member in &ensemble.members {
+        let address = format!("{}:{}", member.place.host, wait::lasting_ports(1)?[0]);
+        let mut command = Command::new(binary);
+        command.args(["agent", "--listen", &address, "--zoo-cfg"]);
+        command.arg(member.dir.join(AGENT_CFG));
+        // zoo.cfg names a store with a password, which no agent reads: the copy names what is in it.
+        let cfg = fs::read_to_string(member.dir.join("zoo.cfg")).context("read zoo.cfg")?;
+        fs::write(member.dir.join(AGENT_CFG), cfg.replace("key.p12", "key.pem"))
+            .context("write the agent's zoo.cfg")?;
+        let log = dir.join(format!("agent-{}.log", member.sid));
+        let mut agent = Process::start("watchkeeper agent", &mut bound(&command), &log)?;
+        wait::until("an agent to listen", wait::LONG, || {
+            if agent.ended()?.is_some() {
+                bail!("it ended:\n{}", agent.tail());
+            }
+            Ok(agent.output().contains("http://").then_some(()))
+        })?;
+        agents.push(agent);
+        names.push(address);
+    }
+    let table =
+        format!("[ensemble.main]\nservers = {:?}\nagents = {names:?}\n", ensemble.addresses());
+    Ok((agents, table))
+}
+
 /// An address of loopback for each member, which no other command of the kind uses: three hosts, as
 /// the monitor sees them, each with the default ports of its pages.
 fn own_addresses() -> Vec<Place> {
@@ -360,6 +402,10 @@ fn add_tls(ensemble: &mut Ensemble, dir: &Path, days: u32) -> Result<()> {
     keytool.args(["-ext", "SAN=IP:127.0.0.1", "-storetype", "PKCS12", "-storepass", "secret"]);
     keytool.args(["-validity", &days.to_string(), "-keystore"]).arg(&store);
     run("keytool", &mut keytool)?;
+    let mut export = Command::new("keytool");
+    export.args(["-exportcert", "-rfc", "-alias", "zk", "-storepass", "secret", "-keystore"]);
+    export.arg(&store).arg("-file").arg(dir.join("key.pem"));
+    run("keytool", &mut export)?;
     let ports = wait::lasting_ports(ensemble.members.len())?;
     for (member, port) in ensemble.members.iter_mut().zip(ports) {
         member.set_line(&format!("secureClientPort={port}"));
