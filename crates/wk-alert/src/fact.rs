@@ -48,6 +48,8 @@ fact_kinds! {
     ProbeFailed = "probe_failed",
     /// A server answered that it does not serve: instance, its answer.
     NotServing = "not_serving",
+    /// A server is there and does not let the monitor in: instance, reason.
+    Barred = "barred",
     /// When a server was last seen serving: time.
     LastServed = "last_served",
     /// A server serves: instance, mode.

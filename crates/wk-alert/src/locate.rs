@@ -107,7 +107,7 @@ pub fn place(fact: &Fact) -> Option<(Place, &str)> {
         | FactKind::AliveDeleted
         | FactKind::CannotTell => Place::Client,
         FactKind::AliveForged | FactKind::AliveNotEphemeral => Place::Path,
-        FactKind::AllSilent => Place::View,
+        FactKind::AllSilent | FactKind::Barred => Place::View,
         _ => return None,
     };
     Some((place, fact.args.first().map_or("", String::as_str)))

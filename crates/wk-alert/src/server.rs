@@ -34,6 +34,12 @@ pub enum Probe {
         /// What failed.
         reason: String,
     },
+    /// It is there and does not let the monitor in, or shows a certificate that is not trusted:
+    /// whether it serves others cannot be told.
+    Barred {
+        /// What does not fit.
+        reason: String,
+    },
 }
 
 /// The judgement.
@@ -172,12 +178,21 @@ impl ServerDetector {
             }
             return;
         }
+        if matches!(probe, Probe::Barred { .. }) {
+            (self.good, self.bad) = (0, 0);
+            if self.state != ServerState::Unknown {
+                self.turn(ServerState::Unknown, now);
+            }
+            return;
+        }
         if self.bad == 0 {
             self.bad_since = now.mono;
         }
         let says = match probe {
             Probe::NotServing { .. } => ServerState::NotServing,
-            Probe::NoAnswer { .. } | Probe::Serving { .. } => ServerState::Unreachable,
+            Probe::NoAnswer { .. } | Probe::Serving { .. } | Probe::Barred { .. } => {
+                ServerState::Unreachable
+            }
         };
         if self.bad == 0 || self.alike != says {
             (self.alike, self.alike_since) = (says, now.mono);
@@ -200,6 +215,7 @@ impl ServerDetector {
             Probe::Serving { mode } => (FactKind::Serves, mode),
             Probe::NotServing { answer } => (FactKind::NotServing, answer),
             Probe::NoAnswer { reason } => (FactKind::ProbeFailed, reason),
+            Probe::Barred { reason } => (FactKind::Barred, reason),
         };
         Fact::new(kind, [self.instance.clone(), said.clone()])
     }
@@ -207,7 +223,7 @@ impl ServerDetector {
     fn condemn(&mut self, now: Now, probe: &Probe, out: &mut Vec<Finding>) {
         let instance = self.instance.clone();
         let (state, rule, other, severity, fact) = match probe {
-            Probe::Serving { .. } => return,
+            Probe::Serving { .. } | Probe::Barred { .. } => return,
             Probe::NotServing { answer } => (
                 ServerState::NotServing,
                 NOT_SERVING,
@@ -263,6 +279,7 @@ mod tests {
             let probe = match letter {
                 '.' => Probe::Serving { mode: "standalone".into() },
                 'n' => Probe::NotServing { answer: "not serving".into() },
+                'b' => Probe::Barred { reason: "TLS: unknown issuer".into() },
                 _ => Probe::NoAnswer { reason: "refused".into() },
             };
             let mut out = Vec::new();
@@ -296,6 +313,18 @@ mod tests {
     #[test]
     fn a_server_that_comes_back_by_way_of_not_serving_has_one_fault() {
         assert_eq!(trace("xxxxnn.."), "xxxx-N!Unn..-U-N");
+    }
+
+    #[test]
+    fn one_that_does_not_let_us_in_is_neither_up_nor_down() {
+        assert_eq!(trace("bbbbbbbb"), "bbbbbbbb");
+        assert_eq!(trace(".bbbbxxbxxx"), ".-U-Nbbbbxxbxxx".to_owned(), "counted anew");
+        let mut detector = ServerDetector::new("e", "h:1", ServerPolicy::default(), Now::default());
+        for probe in [Probe::Serving { mode: "?".into() }, Probe::Barred { reason: "x".into() }] {
+            detector.step(Now::default(), &probe, &mut Vec::new());
+        }
+        assert_eq!(detector.state(), ServerState::Unknown);
+        assert_eq!(detector.facts()[0].kind, FactKind::Barred);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 use wk_client::Client;
 use wk_probe::look::SharedBoard;
-use wk_probe::members::{self, Listed, Members};
+use wk_probe::members::{self, ClientPort, Listed, Members};
 use wk_probe::note::{Note, NoteKind};
 use wk_probe::words::Conf;
 
@@ -38,6 +38,8 @@ pub(crate) struct Discovery {
     /// Its name, for notes.
     pub(crate) name: String,
     pub(crate) client: Client,
+    /// Through which port its servers are reached.
+    pub(crate) port: ClientPort,
     pub(crate) board: SharedBoard,
     /// The servers that it was configured by.
     pub(crate) seeds: Vec<String>,
@@ -59,9 +61,7 @@ impl Discovery {
             let mut note = self.nobody_named().filter(|_| listed.is_empty());
             if !listed.is_empty() {
                 let members = self.reconcile(&listed).await;
-                let unresolved = members.unresolved.first().cloned();
-                let of_name = |name| Note::new(NoteKind::MemberUnresolved, &self.name, [name]);
-                note = unresolved.map(of_name);
+                note = self.left_out(&members);
                 let found = of(&members, source);
                 if self.tell(found, &mut last).await.is_err() {
                     return;
@@ -90,6 +90,13 @@ impl Discovery {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown = self.known.len() == 1 && board.names_nobody();
         unknown.then(|| Note::new(NoteKind::MembersUnknown, &self.name, []))
+    }
+
+    /// A member that cannot be watched, if there is one.
+    fn left_out(&self, members: &Members) -> Option<Note> {
+        let of = |kind| move |name: &String| Note::new(kind, &self.name, [name.clone()]);
+        let unresolved = members.unresolved.first().map(of(NoteKind::MemberUnresolved));
+        unresolved.or_else(|| members.unported.first().map(of(NoteKind::SecurePortUnknown)))
     }
 
     /// The list, and who showed it.
@@ -124,7 +131,7 @@ impl Discovery {
             board.set_voters(voters);
             board.sids()
         };
-        members::reconcile(listed, &known, &sids, &addresses)
+        members::reconcile(listed, &known, &sids, &addresses, self.port)
     }
 
     /// Tells of members that are not as told before.

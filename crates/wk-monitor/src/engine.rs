@@ -12,6 +12,7 @@ use wk_alert::{
     Bundle, BundleKey, EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Phase, Policy, Saved,
 };
 use wk_client::Client;
+use wk_probe::members::ClientPort;
 use wk_promql::Sample;
 use wk_proto::ids::{Mono, Wall};
 
@@ -45,6 +46,7 @@ mod command;
 mod cure;
 mod judging;
 mod quiet;
+mod reading;
 mod source;
 
 /// The owner looks at the time at least this often.
@@ -215,6 +217,7 @@ impl Engine {
             ensemble: index,
             name: config.name.clone(),
             client: client.clone(),
+            port: if config.access.is_secure() { ClientPort::Secure } else { ClientPort::Plain },
             board: self.prober.board(index),
             seeds: config.servers.clone(),
             known: membership.members.iter().map(|member| member.instance.clone()).collect(),
@@ -391,12 +394,19 @@ impl Engine {
             watched.unsampled.insert(key.clone());
             self.node_changes.push((watched.config.name.clone(), key, record));
         }
+        for finding in &mut out.findings {
+            if let Finding::Firing { subject, facts, .. } = finding
+                && subject.rule == node::VIEW_LOST
+            {
+                facts.extend(source::distrust(&watched.servers));
+            }
+        }
         self.notice(now, out.findings);
     }
 
     /// Takes a detector's findings; where a rule judges the same, they are only evidence.
     fn notice(&mut self, now: Now, findings: Vec<Finding>) {
-        let judged = |finding: &Finding| self.judgement.names.contains(&finding.subject().rule);
+        let judged = |finding: &Finding| self.judgement.judges(finding.subject());
         let own = findings.into_iter().filter(|finding| !judged(finding)).collect();
         self.find(now, own);
     }

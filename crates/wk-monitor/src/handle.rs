@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::audit::AuditPage;
 use crate::incident::{Incident, IncidentDetail, IncidentFilter};
+use crate::rule_state::Rules;
 use crate::silence::{Maintenance, Silence};
 use crate::view::{ChannelTest, Fleet};
 
@@ -37,10 +39,10 @@ pub struct View {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActionError {
-    /// There is no such incident or channel.
+    /// There is none of that name.
     #[error("no such {what}: {name}")]
     NotFound {
-        /// `incident` or `channel`.
+        /// `incident`, `channel`, `silence`, `ensemble` and so on.
         what: &'static str,
         /// What was asked for.
         name: String,
@@ -60,6 +62,10 @@ pub enum ActionError {
 pub(crate) enum Command {
     /// Everything about one incident.
     Detail { id: String, reply: Reply<IncidentDetail> },
+    /// The lines of all histories before a number, newest first.
+    Audit { before: Option<u64>, limit: usize, reply: Reply<AuditPage> },
+    /// The rules in force.
+    Rules { reply: Reply<Rules> },
     /// Somebody takes an incident on.
     Acknowledge { id: String, by: String, reply: Reply<Incident> },
     /// Somebody puts a resolved incident away.
@@ -203,6 +209,23 @@ impl MonitorHandle {
     pub async fn incident(&self, id: &str) -> Result<IncidentDetail, ActionError> {
         let id = id.to_owned();
         self.ask(|reply| Command::Detail { id, reply }).await
+    }
+
+    /// The lines of all histories, newest first: those before line `before`, or the newest; at
+    /// most [`crate::AUDIT_LINES_MAX`].
+    ///
+    /// # Errors
+    /// [`ActionError::Unavailable`].
+    pub async fn audit(&self, before: Option<u64>, limit: usize) -> Result<AuditPage, ActionError> {
+        self.ask(|reply| Command::Audit { before, limit, reply }).await
+    }
+
+    /// The rules in force and how each stands.
+    ///
+    /// # Errors
+    /// [`ActionError::Unavailable`].
+    pub async fn rules(&self) -> Result<Rules, ActionError> {
+        self.ask(|reply| Command::Rules { reply }).await
     }
 
     /// Takes an incident on, under the name `by`.

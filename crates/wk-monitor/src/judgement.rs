@@ -132,10 +132,17 @@ impl Judgement {
     pub(crate) fn adopt(&mut self, now: Now, ledger: &Ledger) {
         let is_ours = |rule: &str| self.names.contains(rule) || !DETECTORS.contains(&rule);
         let open = ledger.incidents().values();
-        let open = open.filter(|i| i.is_open() && is_ours(&i.subject.rule)).collect::<Vec<_>>();
+        let open = open.filter(|i| i.is_open() && is_ours(&i.subject.rule) && fits(&i.subject));
+        let open = open.collect::<Vec<_>>();
         for incident in open {
             self.judge.adopt(now, incident.subject.clone(), incident.severity);
         }
+    }
+
+    /// Whether a rule judges what a detector finds of `subject`: there is one, and the window has
+    /// room for the names.
+    pub(crate) fn judges(&self, subject: &Subject) -> bool {
+        self.names.contains(&subject.rule) && fits(subject)
     }
 
     /// Rule files changed. If the set cannot be in force, the old one stays.
@@ -280,6 +287,14 @@ impl Judgement {
         let bytes = serde_json::to_vec(&saved).expect("strings and numbers only");
         Some((KEPT.to_owned(), bytes))
     }
+}
+
+/// Whether the window takes labels of that length: a znode's name may be as long as its author
+/// likes, and nobody shall hide behind that.
+fn fits(subject: &Subject) -> bool {
+    let max = WindowPolicy::default().label_value_max;
+    let names = [&subject.instance, &subject.group, &subject.node];
+    names.into_iter().flatten().all(|name| name.len() <= max)
 }
 
 /// All rules, those in files that cannot be read left out.

@@ -5,6 +5,7 @@
 
 mod action;
 mod agents;
+mod audit;
 mod canary;
 mod channel;
 mod config;
@@ -24,6 +25,7 @@ mod publish;
 mod pulse;
 mod registry;
 mod rule_files;
+mod rule_state;
 mod samples;
 mod silence;
 mod store;
@@ -33,6 +35,7 @@ mod text;
 mod time;
 mod view;
 
+pub use audit::{AUDIT_LINES_MAX, AuditEntry, AuditPage};
 pub use channel::{Channel, UrlError, parse_notify};
 pub use config::{
     Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, PagePorts, PortPair,
@@ -43,9 +46,10 @@ pub use incident::{
     Cure, Incident, IncidentDetail, IncidentFilter, IncidentState, Located, Severity, TimelineEntry,
 };
 pub use monitor::{EnsemblePort, Monitor, SessionEnd, StartError};
+pub use rule_state::{RuleHealth, RuleState, Rules, VALUES_MAX};
 pub use silence::{Maintenance, Silence, Term};
 pub use store::StoreError;
-pub use text::Lang;
+pub use text::{Lang, is_disturbing};
 pub use time::Timestamp;
 pub use view::{
     ChannelKind, ChannelStatus, ChannelTest, Delivery, DeliveryState, Ensemble, Fleet, Group,

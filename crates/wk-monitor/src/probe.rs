@@ -143,6 +143,7 @@ impl Report {
             Outcome::Serving { mode } => Probe::Serving { mode },
             Outcome::NotServing { answer } => Probe::NotServing { answer },
             Outcome::NoAnswer { reason } => Probe::NoAnswer { reason },
+            Outcome::Barred { reason } => Probe::Barred { reason },
         };
         let figures = look.figures.as_ref();
         let srvr = match &probe {
@@ -157,7 +158,7 @@ impl Report {
                 outstanding: figures.and_then(|f| whole(f, "outstanding_requests")),
                 znodes: figures.and_then(|f| whole(f, "znode_count")),
             }),
-            Probe::NotServing { .. } | Probe::NoAnswer { .. } => None,
+            Probe::NotServing { .. } | Probe::NoAnswer { .. } | Probe::Barred { .. } => None,
         };
         let mntr = figures.filter(|_| srvr.is_some()).map(rows);
         Self { probe, took: look.took, srvr, mntr, samples: look.samples, notes: look.notes }

@@ -121,7 +121,7 @@ impl WatchedServer {
                 // Figures of a server that does not serve would look alive.
                 self.mntr = Arc::default();
             }
-            Probe::NoAnswer { reason } => {
+            Probe::NoAnswer { reason } | Probe::Barred { reason } => {
                 self.failures += 1;
                 self.last_error = Some(reason.clone());
                 self.mntr = Arc::default();
@@ -152,9 +152,14 @@ pub(crate) fn fleet(
         level: ensembles.iter().map(|ensemble| ensemble.level).max().unwrap_or_default(),
         ensembles,
         channels: channel_statuses(ledger, channels),
-        open_incidents: ledger.incidents().values().filter(|i| i.is_open()).count(),
+        open_incidents: ledger.incidents().values().filter(|i| needs_somebody(i)).count(),
         incidents_opened: opened.clone(),
     }
+}
+
+/// Whether it is there and nothing speaks for it.
+fn needs_somebody(incident: &wk_alert::Incident) -> bool {
+    incident.is_open() && incident.suppressed.is_none()
 }
 
 fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {

@@ -28,6 +28,8 @@ const ROOT: &str = "/nodes";
 const ALIVE: &str = "alive";
 /// Reads under way at a time.
 const READS_MAX: usize = 64;
+/// After so long without a session it is said why there is none.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// How much of a node's data is kept to be shown.
 const DATA_MAX: usize = 4096;
 /// Wait before a failed look is repeated.
@@ -69,6 +71,8 @@ pub(crate) struct Registry {
     old_watches: bool,
     /// Parts of the registry that may not be read.
     denied: BTreeSet<String>,
+    /// Why there is no session with the ensemble.
+    unconnected: Option<String>,
     noted: Option<String>,
 }
 
@@ -112,6 +116,7 @@ impl Registry {
             flats,
             old_watches: false,
             denied: BTreeSet::new(),
+            unconnected: None,
             noted: None,
         }
     }
@@ -141,17 +146,36 @@ impl Registry {
     }
 
     /// `false`: the client is finished.
-    async fn wait_connected(&self) -> bool {
+    async fn wait_connected(&mut self) -> bool {
         let mut state = self.client.state();
         loop {
             let status = state.borrow_and_update().status;
             match status {
-                Status::Connected => return true,
-                Status::Closed | Status::AuthFailed => return false,
+                Status::Connected => {
+                    self.unconnected = None;
+                    self.note().await;
+                    return true;
+                }
+                Status::AuthFailed => {
+                    self.unconnected = Some(
+                        "registry: the servers refuse the monitor's credentials: correct \
+                         [ensemble.NAME] auth in watchkeeper.toml, then start it again"
+                            .to_owned(),
+                    );
+                    self.note().await;
+                    return false;
+                }
+                Status::Closed => return false,
                 Status::ReadOnly | Status::Suspended | Status::Lost => (),
             }
-            if state.changed().await.is_err() {
-                return false;
+            match tokio::time::timeout(CONNECT_PATIENCE, state.changed()).await {
+                Ok(Ok(())) => (),
+                Ok(Err(_)) => return false,
+                Err(_) => {
+                    let why = self.client.last_error();
+                    self.unconnected = why.map(|why| format!("registry: no session: {why}"));
+                    self.note().await;
+                }
             }
         }
     }
@@ -412,7 +436,8 @@ impl Registry {
                  monitor's credentials ([ensemble.NAME] auth in watchkeeper.toml) the right r on it"
             )
         });
-        let notes: Vec<String> = denied.into_iter().chain(self.flats.notes.clone()).collect();
+        let lost = self.unconnected.clone().into_iter();
+        let notes: Vec<String> = lost.chain(denied).chain(self.flats.notes.clone()).collect();
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         if note != self.noted {
             self.noted.clone_from(&note);

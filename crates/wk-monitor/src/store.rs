@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wk_alert::node::{NodeKey, NodeRecord};
@@ -29,6 +32,8 @@ const EPISODES: TableDefinition<'_, &str, u64> = TableDefinition::new("episodes"
 const OUTBOX: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("outbox");
 /// History under incident and number: an incident's lines lie together and go with it.
 const AUDIT: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit");
+/// Whose history each number belongs to: all histories in the order of their writing.
+const AUDIT_ORDER: TableDefinition<'_, u64, &str> = TableDefinition::new("audit_order");
 const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
 const SILENCES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("silences");
 /// What parts of the monitor keep for themselves, each under its own name.
@@ -84,6 +89,9 @@ pub(crate) type NodeChanges = Vec<(String, NodeKey, Option<NodeRecord>)>;
 /// What parts of the monitor keep for themselves, by name.
 pub(crate) type Kept = BTreeMap<String, Vec<u8>>;
 
+/// Lines of all histories with their numbers, the newest first, and the number to go on before.
+pub(crate) type Audited = (Vec<(u64, AuditLine)>, Option<u64>);
+
 /// The open store.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -130,7 +138,7 @@ impl Store {
             txn.open_table(INCIDENTS)?;
             txn.open_table(EPISODES)?;
             txn.open_table(OUTBOX)?;
-            txn.open_table(AUDIT)?;
+            order_audit(&txn)?;
             txn.open_table(NODES)?;
             txn.open_table(KEPT)?;
             txn.open_table(SILENCES)?;
@@ -206,6 +214,28 @@ impl Store {
         Ok(rows.iter().filter_map(decode).collect())
     }
 
+    /// The lines of all histories that were written before number `before`, newest first, with
+    /// their numbers; and the number to go on before, if there are more.
+    pub(crate) fn audit(&self, before: Option<u64>, limit: usize) -> Result<Audited, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let txn = self.database.begin_read()?;
+            let (order, audit) = (txn.open_table(AUDIT_ORDER)?, txn.open_table(AUDIT)?);
+            let mut numbers = order.range(..before.unwrap_or(u64::MAX))?.rev();
+            let (mut lines, mut last) = (Vec::new(), None);
+            for row in numbers.by_ref().take(limit) {
+                let (number, about) = row?;
+                let number = number.value();
+                last = Some(number);
+                let Some(bytes) = audit.get((about.value(), number))? else { continue };
+                // A line that this version cannot read is left out, as in a single history.
+                let row = serde_json::from_slice::<AuditRow>(bytes.value()).ok();
+                lines.extend(row.and_then(AuditRow::restore).map(|line| (number, line)));
+            }
+            Ok((lines, last.filter(|_| numbers.next().is_some())))
+        };
+        read().map_err(|err| self.file(err))
+    }
+
     /// Writes a batch, the changed node records and what parts keep, in one durable transaction.
     pub(crate) fn commit(
         &self,
@@ -245,23 +275,7 @@ impl Store {
                 table.insert(fingerprint.0.as_str(), *episode)?;
             }
         }
-        {
-            let mut meta = txn.open_table(META)?;
-            let mut table = txn.open_table(AUDIT)?;
-            let mut next = meta.get("audit_next")?.map_or(0, |next| next.value());
-            for line in &batch.audit {
-                let row = encode(&AuditRow::from(line));
-                table.insert((line.about.as_str(), next), row.as_slice())?;
-                next += 1;
-            }
-            meta.insert("audit_next", next)?;
-            let incidents = batch.incidents.iter().filter(|(_, incident)| incident.is_none());
-            let silences = batch.silences.iter().filter(|(_, silence)| silence.is_none());
-            let gone = incidents.map(|(id, _)| &id.0).chain(silences.map(|(id, _)| &id.0));
-            for id in gone {
-                table.retain_in((id.as_str(), 0)..=(id.as_str(), u64::MAX), |_, _| false)?;
-            }
-        }
+        write_audit(&txn, batch)?;
         {
             let mut table = txn.open_table(NODES)?;
             for (ensemble, key, record) in nodes {
@@ -309,6 +323,50 @@ impl Store {
     fn damaged(&self, table: &'static str, key: String) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), table, key }
     }
+}
+
+/// Makes the order of histories where an earlier program, which did not know of it, wrote last.
+fn order_audit(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    let audit = txn.open_table(AUDIT)?;
+    if txn.open_table(AUDIT_ORDER)?.len()? == audit.len()? {
+        return Ok(());
+    }
+    txn.delete_table(AUDIT_ORDER)?;
+    let mut order = txn.open_table(AUDIT_ORDER)?;
+    for row in audit.iter()? {
+        let (key, _) = row?;
+        let (about, number) = key.value();
+        order.insert(number, about)?;
+    }
+    Ok(())
+}
+
+/// Adds the lines of a batch; those of what is not kept any more go.
+fn write_audit(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    let (mut table, mut order) = (txn.open_table(AUDIT)?, txn.open_table(AUDIT_ORDER)?);
+    let mut next = meta.get("audit_next")?.map_or(0, |next| next.value());
+    for line in &batch.audit {
+        let row = encode(&AuditRow::from(line));
+        table.insert((line.about.as_str(), next), row.as_slice())?;
+        order.insert(next, line.about.as_str())?;
+        next += 1;
+    }
+    meta.insert("audit_next", next)?;
+    let incidents = batch.incidents.iter().filter(|(_, incident)| incident.is_none());
+    let silences = batch.silences.iter().filter(|(_, silence)| silence.is_none());
+    let gone = incidents.map(|(id, _)| &id.0).chain(silences.map(|(id, _)| &id.0));
+    for id in gone {
+        let mut numbers = Vec::new();
+        table.retain_in((id.as_str(), 0)..=(id.as_str(), u64::MAX), |(_, number), _| {
+            numbers.push(number);
+            false
+        })?;
+        for number in numbers {
+            order.remove(number)?;
+        }
+    }
+    Ok(())
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {

@@ -73,8 +73,10 @@ pub(crate) fn follow_ensemble(
     events: &mpsc::Sender<Event>,
 ) -> Task {
     let (labels, servers, events) = (labels(config), config.servers.clone(), events.clone());
+    let access = config.access.clone();
     supervise("tap", move || {
         let mut config = TapConfig::new(servers.clone());
+        config.access = access.clone();
         config.learner.sid = SID;
         let follower = Follower {
             ensemble,

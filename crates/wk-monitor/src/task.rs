@@ -122,11 +122,17 @@ impl Prober {
             ensemble: config.name.clone(),
             site: config.site.clone(),
             instance: instance.to_owned(),
-            ports: Ports { alone_on_host, ..config.ports_of(instance) },
+            ports: Ports {
+                alone_on_host,
+                secure: config.access.is_secure(),
+                ..config.ports_of(instance)
+            },
         };
+        // A handshake on top of the question, on a Java that may have made none yet.
+        let patient = if config.access.is_secure() { 2 } else { 1 };
         let setup = Setup {
             target,
-            pace: self.pace,
+            pace: Pace { limit: self.pace.limit * patient, ..self.pace },
             words_interval: self.words_interval,
             connect: Arc::new(config.access.clone()),
             board: self.board(ensemble),

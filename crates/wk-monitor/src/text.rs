@@ -78,7 +78,7 @@ impl Lang {
             (Self::Zh, Phase::Resolved) => ("resolved_zh", over),
         };
         if let Some(said) = incident.detail.annotations.get(name).filter(|s| !s.is_empty()) {
-            return said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            return calm(said);
         }
         let args = [subject.ensemble.clone(), subject_name(subject), subject.rule.clone()];
         fill(template, &args)
@@ -117,6 +117,19 @@ impl Lang {
     pub(crate) fn sentence(self, word: Word, args: &[String]) -> String {
         fill(self.word(word), args)
     }
+}
+
+/// Whether a character moves or hides what stands around it: control characters, ends of lines,
+/// and those that turn the direction of writing. Names of znodes come from anybody; people read
+/// them among words of ours.
+pub fn is_disturbing(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text without such characters, for people.
+pub(crate) fn calm(text: &str) -> String {
+    text.chars().map(|c| if is_disturbing(c) { ' ' } else { c }).collect()
 }
 
 /// Texts that are no facts. Those with arguments name them.
@@ -185,7 +198,7 @@ fn fill(template: &str, args: &[String]) -> String {
         let arg = arg.map_or("?", String::as_str);
         match arg.parse() {
             Ok(millis) if is_time => text.push_str(&Timestamp(millis).to_string()),
-            _ => text.extend(arg.chars().map(|c| if c.is_control() { ' ' } else { c })),
+            _ => text.push_str(&calm(arg)),
         }
         rest = behind;
     }
@@ -214,6 +227,8 @@ mod tests {
         assert!(Lang::En.fact(&fact).contains("2026-"), "{}", Lang::En.fact(&fact));
         let fact = Fact::new(FactKind::ProbeFailed, ["h:1".into(), "bad\r\nBcc: x".into()]);
         assert!(!Lang::En.fact(&fact).contains(['\r', '\n']));
+        let fact = Fact::new(FactKind::Registered, ["/nodes/gpj.\u{202e}exe\u{2028}x".into()]);
+        assert!(!Lang::Zh.fact(&fact).contains(is_disturbing), "{}", Lang::Zh.fact(&fact));
     }
 
     fn incident(rule: &str, resolved: bool) -> Incident {

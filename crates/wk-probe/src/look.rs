@@ -50,6 +50,8 @@ pub struct Ports {
     pub admin: Option<u16>,
     /// No other watched server is on that host: a default port can only be this one's.
     pub alone_on_host: bool,
+    /// The instance's port is the one with TLS, which AdminServer's figures do not name.
+    pub secure: bool,
 }
 
 /// How often, and how long to wait.
@@ -104,6 +106,11 @@ pub enum Outcome {
         /// What failed.
         reason: String,
     },
+    /// It is there and does not let us in, or its certificate is not trusted.
+    Barred {
+        /// What does not fit.
+        reason: String,
+    },
 }
 
 /// Who it is, as far as it was told; kept from look to look.
@@ -150,6 +157,8 @@ enum Sight {
     NotServing(String, Option<Figures>),
     /// It says nothing.
     Silent(String),
+    /// It is there; it and we do not trust each other.
+    Barred(String),
 }
 
 /// Looks at one server, once at a time.
@@ -234,7 +243,7 @@ impl Looker {
         self.notes.clear();
         let sight = self.sight().await;
         let took = begun.elapsed();
-        if !matches!(sight, Sight::Silent(_)) {
+        if !matches!(sight, Sight::Silent(_) | Sight::Barred(_)) {
             self.know(&sight).await;
         }
         let outcome = self.outcome(&sight);
@@ -249,7 +258,7 @@ impl Looker {
         self.last = Some((serves, self.identity.mode.clone()));
         let figures = match sight {
             Sight::Serving(figures) | Sight::NotServing(_, figures) => figures,
-            Sight::Silent(_) => None,
+            Sight::Silent(_) | Sight::Barred(_) => None,
         };
         let figures = figures.map(|figures| self.complete(figures));
         self.note(&outcome);
@@ -294,6 +303,7 @@ impl Looker {
             }
             Sight::NotServing(answer, _) => Outcome::NotServing { answer: answer.clone() },
             Sight::Silent(reason) => Outcome::NoAnswer { reason: reason.clone() },
+            Sight::Barred(reason) => Outcome::Barred { reason: reason.clone() },
         }
     }
 
@@ -344,6 +354,9 @@ impl Looker {
         };
         if let Some((port, other)) = &self.learned.foreign_admin {
             say(NoteKind::ForeignAdmin, vec![port.to_string(), other.clone()]);
+        }
+        if let Outcome::Barred { reason } = outcome {
+            say(NoteKind::Barred, vec![reason.clone()]);
         }
         if !matches!(outcome, Outcome::Serving { .. }) {
             return;

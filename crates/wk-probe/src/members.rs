@@ -11,6 +11,16 @@ use std::net::IpAddr;
 /// Most members that are taken from one list.
 const LISTED_MAX: usize = 256;
 
+/// Which of a server's ports for clients is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientPort {
+    /// The plain one, which every list names.
+    Plain,
+    /// The one with TLS. Lists before 3.10 do not name it: it is taken to be the same on all
+    /// machines, as on the server that the configuration names.
+    Secure,
+}
+
 /// One line of a server list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -24,38 +34,45 @@ pub struct Listed {
     pub observer: bool,
     /// Host and port of its client address, as far as the list says.
     pub client: Option<(String, u16)>,
+    /// The same of its address for TLS.
+    pub secure: Option<(String, u16)>,
 }
 
 impl Listed {
     /// Reads what stands behind `server.SID=`:
     /// `host:quorum:election[:role][;[clienthost:]clientport]`, several addresses joined by `|`.
     pub fn parse(sid: u64, text: &str) -> Option<Self> {
-        let (peers, client) = match text.split_once(';') {
-            // 3.10 may add the port for TLS behind a second semicolon.
-            Some((peers, client)) => (peers, client.split(';').next()),
-            None => (text, None),
+        let mut parts = text.split(';');
+        let peers = parts.next()?;
+        let mut address = || {
+            let text = parts.next().map(str::trim).filter(|text| !text.is_empty())?;
+            match text.parse() {
+                Ok(port) => Some((String::new(), port)),
+                Err(_) => {
+                    split_host(text).and_then(|(host, port)| Some((host, port.parse().ok()?)))
+                }
+            }
         };
+        // 3.10 may add the port for TLS behind a second semicolon.
+        let (client, secure) = (address(), address());
         let (host, rest) = split_host(peers.split('|').next()?.trim())?;
         let mut parts = rest.split(':');
         let mut port = || parts.next()?.parse().ok();
         let ports = (port()?, port()?);
         let observer = peers.ends_with(":observer");
-        let client = client.map(str::trim).filter(|client| !client.is_empty());
-        let client = client.and_then(|client| match client.parse() {
-            Ok(port) => Some((String::new(), port)),
-            Err(_) => split_host(client).and_then(|(host, port)| Some((host, port.parse().ok()?))),
-        });
-        Some(Self { sid, host, ports, observer, client })
+        Some(Self { sid, host, ports, observer, client, secure })
     }
 
     /// Where clients reach it: the wildcard address means the host of the quorum address, a missing
     /// port is `port_default`.
-    fn client_address(&self, port_default: u16) -> String {
-        let (host, port) = match &self.client {
-            Some((host, port)) if !is_wildcard(host) => (host, *port),
-            Some((_, port)) => (&self.host, *port),
-            None => (&self.host, port_default),
+    fn client_address(&self, of: ClientPort, port_default: u16) -> String {
+        let told = match of {
+            ClientPort::Plain => self.client.as_ref(),
+            ClientPort::Secure => self.secure.as_ref(),
         };
+        let host = told.or(self.client.as_ref()).map(|(host, _)| host);
+        let host = host.filter(|host| !is_wildcard(host)).unwrap_or(&self.host);
+        let port = told.map_or(port_default, |(_, port)| *port);
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }
@@ -85,11 +102,13 @@ pub struct Members {
     pub kept: Vec<String>,
     /// Names that mean nothing here.
     pub unresolved: Vec<String>,
+    /// Servers whose secure port nobody tells, and which are none of those kept.
+    pub unported: Vec<String>,
 }
 
 /// The hosts whose addresses [`reconcile`] must know.
 pub fn hosts<'m>(listed: &'m [Listed], known: &'m [String]) -> BTreeSet<String> {
-    let of_list = listed.iter().map(|line| line.client_address(0));
+    let of_list = listed.iter().map(|line| line.client_address(ClientPort::Plain, 0));
     let all = of_list.chain(known.iter().cloned());
     all.filter_map(|address| Some(split_host(&address)?.0)).collect()
 }
@@ -101,6 +120,7 @@ pub fn reconcile(
     known: &[String],
     sids: &BTreeMap<u64, String>,
     addresses: &BTreeMap<String, BTreeSet<IpAddr>>,
+    of: ClientPort,
 ) -> Members {
     let none = BTreeSet::new();
     let machines = |address: &str| {
@@ -112,7 +132,15 @@ pub fn reconcile(
     let mut members = Members::default();
     let mut free: Vec<&String> = known.iter().collect();
     for line in listed {
-        let address = line.client_address(port_default);
+        let address = line.client_address(of, port_default);
+        // Two servers of one machine cannot both have the port that is only supposed.
+        let shares = |other: &Listed| {
+            other.sid != line.sid
+                && (other.host == line.host
+                    || !machines(&other.client_address(of, 0)).is_disjoint(machines(&address)))
+        };
+        let is_guess =
+            of == ClientPort::Secure && line.secure.is_none() && listed.iter().any(shares);
         let same_machine = |known: &&&String| {
             port(known) == port(&address) && !machines(known).is_disjoint(machines(&address))
         };
@@ -121,19 +149,24 @@ pub fn reconcile(
             || free.iter().find(|known| ***known == address).map(|known| (*known).clone());
         let by_machine = || free.iter().find(same_machine).map(|known| (*known).clone());
         let new = || (!machines(&address).is_empty()).then(|| address.clone());
-        match said.cloned().or_else(by_name).or_else(by_machine).or_else(new) {
+        let guess = || by_name().or_else(by_machine).or_else(new).filter(|_| !is_guess);
+        match said.cloned().or_else(guess) {
             Some(instance) => {
                 free.retain(|known| **known != instance);
                 members.found.push(Found { instance, listed: line.clone() });
             }
+            None if is_guess => members.unported.push(line.client_address(ClientPort::Plain, 0)),
             None => members.unresolved.push(address),
         }
     }
     // Another name of a member is no second server.
     let said: BTreeSet<&String> = sids.values().collect();
-    if !members.unresolved.is_empty() {
+    if !members.unresolved.is_empty() || !members.unported.is_empty() {
         members.kept = free.into_iter().filter(|known| !said.contains(known)).cloned().collect();
     }
+    // Those that are kept may be they.
+    let missing = members.unported.len().saturating_sub(members.kept.len());
+    members.unported.truncate(missing);
     members
 }
 
@@ -173,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_shape_of_a_line_is_read() {
-        let client = |text: &str| line(1, text).client_address(2181);
+        let client = |text: &str| line(1, text).client_address(ClientPort::Plain, 2181);
         assert_eq!(client("a:2888:3888:participant;0.0.0.0:2182"), "a:2182");
         assert_eq!(client("a:2888:3888;2182"), "a:2182");
         assert_eq!(client("a:2888:3888:observer;b:2182"), "b:2182");
@@ -199,14 +232,14 @@ mod tests {
             ("10.0.0.2", "10.0.0.2"),
             ("zk3", "10.0.0.3"),
         ]);
-        let members = reconcile(&listed, &known, &BTreeMap::new(), &all);
+        let members = reconcile(&listed, &known, &BTreeMap::new(), &all, ClientPort::Plain);
         let want = ["zk1.example:2181", "10.0.0.2:2181", "zk3:2181"];
         assert_eq!((instances(&members), members.unresolved.len()), (want.into(), 0));
 
         // A name for all of them, or a forwarded port: what it said itself decides.
         let known = ["vip:9999".to_owned(), "zk3:2181".to_owned(), "other:2181".to_owned()];
         let sids = BTreeMap::from([(2, "vip:9999".to_owned())]);
-        let members = reconcile(&listed, &known, &sids, &all);
+        let members = reconcile(&listed, &known, &sids, &all, ClientPort::Plain);
         assert_eq!(instances(&members), ["10.0.0.1:2181", "vip:9999", "zk3:2181"]);
         assert_eq!(members.kept, Vec::<String>::new(), "one that left the list is retired");
     }
@@ -216,11 +249,11 @@ mod tests {
         let listed = [line(1, "zk1:1:2;2181"), line(2, "zk2:1:2;2181")];
         let known = ["127.0.0.1:12181".to_owned()];
         let local = addresses(&[("127.0.0.1", "127.0.0.1")]);
-        let members = reconcile(&listed, &known, &BTreeMap::new(), &local);
+        let members = reconcile(&listed, &known, &BTreeMap::new(), &local, ClientPort::Plain);
         assert_eq!((members.found.len(), &members.kept[..]), (0, &known[..]));
         assert_eq!(members.unresolved, ["zk1:2181", "zk2:2181"]);
         let sids = BTreeMap::from([(1, known[0].clone())]);
-        let members = reconcile(&listed, &known, &sids, &local);
+        let members = reconcile(&listed, &known, &sids, &local, ClientPort::Plain);
         assert_eq!((instances(&members), members.kept.len()), (vec!["127.0.0.1:12181"], 0));
     }
 
@@ -229,8 +262,37 @@ mod tests {
         let listed = [line(1, "127.0.0.1:1:2;127.0.0.1:21"), line(2, "127.0.0.1:3:4;127.0.0.1:22")];
         let local = addresses(&[("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1")]);
         let known = ["localhost:22".to_owned()];
-        let members = reconcile(&listed, &known, &BTreeMap::new(), &local);
+        let members = reconcile(&listed, &known, &BTreeMap::new(), &local, ClientPort::Plain);
         assert_eq!(instances(&members), ["127.0.0.1:21", "localhost:22"]);
         assert_eq!(hosts(&listed, &known).len(), 2);
+    }
+
+    #[test]
+    fn secure_ports_are_told_or_supposed_and_never_plain_ones() {
+        let secure = |text: &str| line(1, text).client_address(ClientPort::Secure, 2281);
+        assert_eq!(secure("a:2888:3888:participant;0.0.0.0:2181"), "a:2281");
+        assert_eq!(secure("a:2888:3888:participant;b:2181;c:2381"), "c:2381");
+        assert_eq!(secure("a:2888:3888:participant;;2381"), "a:2381");
+        let three = [line(1, "zk1:1:2;2181"), line(2, "zk2:1:2;2181"), line(3, "zk3:1:2;2181")];
+        let known = ["zk1:2281".to_owned()];
+        let all = addresses(&[("zk1", "10.0.0.1"), ("zk2", "10.0.0.2"), ("zk3", "10.0.0.3")]);
+        let none = BTreeMap::new();
+        let members = reconcile(&three, &known, &none, &all, ClientPort::Secure);
+        assert_eq!(instances(&members), ["zk1:2281", "zk2:2281", "zk3:2281"]);
+    }
+
+    #[test]
+    fn secure_ports_of_one_machine_are_only_told_by_the_servers() {
+        let three = [11, 12, 13].map(|n| line(n, &format!("127.0.0.1:1:2;127.0.0.1:{n}")));
+        let local = addresses(&[("127.0.0.1", "127.0.0.1")]);
+        let known = ["127.0.0.1:21".to_owned(), "127.0.0.1:22".to_owned()];
+        // Nobody has said who he is: what was named stays, and nothing is made up.
+        let none = BTreeMap::new();
+        let members = reconcile(&three, &known, &none, &local, ClientPort::Secure);
+        assert_eq!((members.found.len(), &members.kept[..]), (0, &known[..]));
+        assert_eq!(members.unported.len(), 1, "two of the three are named");
+        let sids = BTreeMap::from([(12, known[1].clone())]);
+        let members = reconcile(&three, &known, &sids, &local, ClientPort::Secure);
+        assert_eq!((instances(&members), &members.kept[..]), (vec!["127.0.0.1:22"], &known[..1]));
     }
 }

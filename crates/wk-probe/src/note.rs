@@ -37,6 +37,10 @@ pub enum NoteKind {
     MembersUnknown,
     /// A member's name means nothing here: {1} the member's name.
     MemberUnresolved,
+    /// It and the monitor do not trust each other, so that nothing is seen: {1} reason.
+    Barred,
+    /// The list does not name secure ports, and this member has its own: {1} its plain address.
+    SecurePortUnknown,
 }
 
 impl Note {

@@ -109,8 +109,7 @@ async fn words_alone_tell_what_they_can_and_the_notes_say_the_missing_lines() {
     };
     stub.say("mntr", refused("mntr"));
     stub.say("conf", refused("conf"));
-    let mut looker =
-        looker(&stub, Ports { admin: Some(1), metrics: Some(1), alone_on_host: false });
+    let mut looker = looker(&stub, Ports { admin: Some(1), metrics: Some(1), ..Ports::default() });
     let look = until(&mut looker, |look| notes(look).contains(&NoteKind::NoMetricsPage)).await;
     assert_eq!(look.outcome, Outcome::Serving { mode: "leader".into() });
     assert!(notes(&look).contains(&NoteKind::FiguresHidden), "{:?}", look.notes);
@@ -137,8 +136,7 @@ async fn mntr_gives_the_figures_where_there_is_no_page() {
     stub.say("srvr", Say::text(SRVR));
     stub.say("mntr", Say::text(MNTR));
     stub.say("conf", Say::text(CONF));
-    let mut looker =
-        looker(&stub, Ports { admin: Some(1), metrics: Some(1), alone_on_host: false });
+    let mut looker = looker(&stub, Ports { admin: Some(1), metrics: Some(1), ..Ports::default() });
     let look = looker.look(1).await;
     assert!(by_page(&look) && values(&look)["looking_count"] >= 1.0);
     assert!(!notes(&look).contains(&NoteKind::FiguresHidden));

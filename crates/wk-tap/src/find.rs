@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wk_client::{Client, four_letter};
+use wk_client::Access;
 use wk_proto::Zxid;
 
 /// Members that one answer may name; more are left out.
@@ -92,14 +92,20 @@ enum Mode {
 pub(crate) struct Finder {
     /// Client addresses: those given, then those that members named.
     servers: Vec<String>,
+    access: Access,
     /// Where leaders take learners, if the user says so.
     quorum: Vec<String>,
     limit: Duration,
 }
 
 impl Finder {
-    pub(crate) fn new(servers: Vec<String>, quorum: Vec<String>, limit: Duration) -> Self {
-        Self { servers, quorum, limit }
+    pub(crate) fn new(
+        servers: Vec<String>,
+        access: Access,
+        quorum: Vec<String>,
+        limit: Duration,
+    ) -> Self {
+        Self { servers, access, quorum, limit }
     }
 
     /// Asks all servers at once, then connects to the one that leads.
@@ -132,9 +138,9 @@ impl Finder {
     async fn leader(&mut self) -> Result<(String, Zxid), FindError> {
         let mut asked = JoinSet::new();
         for server in self.servers.clone() {
-            let limit = self.limit;
+            let (access, limit) = (self.access.clone(), self.limit);
             asked.spawn(async move {
-                let answer = four_letter(&server, "srvr", limit).await;
+                let answer = access.four_letter(&server, "srvr", limit).await;
                 (server, answer)
             });
         }
@@ -171,9 +177,14 @@ impl Finder {
 
     /// Adds the members that `server` knows; says whether any was new.
     async fn learn(&mut self, server: &str) -> bool {
-        let text = four_letter(server, "conf", self.limit).await.unwrap_or_default();
-        let found: Vec<_> =
-            parse_conf(&text).members.into_iter().filter_map(|m| m.client).collect();
+        let text = self.access.four_letter(server, "conf", self.limit).await.unwrap_or_default();
+        let members = parse_conf(&text).members.into_iter();
+        let found: Vec<String> = if self.access.is_secure() {
+            // Lists name plain ports; the one with TLS is taken to be the same on all machines.
+            members.map(|member| secure_address(&member, server)).collect()
+        } else {
+            members.filter_map(|member| member.client).collect()
+        };
         let before = self.servers.len();
         for client in found {
             if !self.servers.contains(&client) && self.servers.len() < MEMBERS_MAX {
@@ -188,7 +199,7 @@ impl Finder {
         if !self.quorum.is_empty() {
             return Ok(self.quorum.clone());
         }
-        let conf = match four_letter(leader, "conf", self.limit).await {
+        let conf = match self.access.four_letter(leader, "conf", self.limit).await {
             Ok(text) => parse_conf(&text),
             Err(_) => Conf::default(),
         };
@@ -219,7 +230,7 @@ impl Finder {
 
     /// The members as `/zookeeper/config` has them.
     async fn config(&self, server: &str) -> Result<Vec<Member>, String> {
-        let client = Client::builder(server).start().map_err(|err| err.to_string())?;
+        let client = self.access.client(server).start().map_err(|err| err.to_string())?;
         let read = timeout(self.limit, client.get("/zookeeper/config")).await;
         let text = match &read {
             Ok(Ok(znode)) => String::from_utf8_lossy(znode.data.as_deref().unwrap_or_default()),
@@ -292,6 +303,14 @@ fn parse_member(line: &str) -> Option<Member> {
     Some(Member { sid: sid.parse().ok()?, quorum: format!("{host}:{quorum}"), client })
 }
 
+/// The member's machine with the port of `known`.
+fn secure_address(member: &Member, known: &str) -> String {
+    let address = member.client.as_ref().unwrap_or(&member.quorum);
+    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+    let port = known.rsplit_once(':').map_or("2281", |(_, port)| port);
+    format!("{host}:{port}")
+}
+
 fn client_address(host: &str, client: &str) -> Option<String> {
     let client = client.split(';').next()?.trim();
     let (own, port) = client.rsplit_once(':').unwrap_or(("", client));
@@ -320,6 +339,14 @@ mod tests {
         let want =
             ["1 zk1:2888 zk1:2181", "2 zk2:2888 -", "3 [::1]:2888 [::1]:2183", "4 a:1 a:2184"];
         assert_eq!(members(text), want);
+    }
+
+    #[test]
+    fn with_tls_members_are_asked_at_the_port_that_is_known() {
+        let text = "server.1=zk1:2888:3888:participant;2181\nserver.2=[::1]:2888:3888";
+        let asked: Vec<String> =
+            parse_members(text).iter().map(|m| secure_address(m, "zk9:2281")).collect();
+        assert_eq!(asked, ["zk1:2281", "[::1]:2281"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
+use wk_client::Access;
 use wk_proto::stream::Backlog;
 use wk_proto::{Mono, Zxid};
 
@@ -32,6 +33,9 @@ const MUTE_MAX: u32 = 3;
 pub struct TapConfig {
     /// Client addresses of members, `host:port`; one is enough if it answers `conf`.
     pub servers: Vec<String>,
+    /// How members are asked: with TLS, and under which credentials. The leader's port for
+    /// learners is always spoken to in the clear.
+    pub access: Access,
     /// Where leaders take learners; empty: it is found out.
     pub quorum: Vec<String>,
     /// Go on after this zxid; `None`: from now on.
@@ -50,6 +54,7 @@ impl TapConfig {
     pub fn new(servers: Vec<String>) -> Self {
         Self {
             servers,
+            access: Access::default(),
             quorum: Vec::new(),
             from: None,
             learner: LearnerConfig::default(),
@@ -195,7 +200,7 @@ impl Task {
         Self {
             learner: Learner::new(config.learner, config.from, Mono::default()),
             out: Out::default(),
-            finder: Finder::new(config.servers, config.quorum, config.ask_timeout),
+            finder: Finder::new(config.servers, config.access, config.quorum, config.ask_timeout),
             shared,
             origin: Instant::now(),
             link: None,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::channel::{Message, cut};
 use crate::incident::Incident;
-use crate::text::Word;
+use crate::text::{Word, calm, is_disturbing};
 
 // Writing to a string cannot fail: the results of `writeln!` say nothing.
 
@@ -59,7 +59,7 @@ impl Message {
     /// The message for a mail.
     pub(super) fn plain(&self) -> String {
         let mut text = format!("{}\n", self.title());
-        let colon = |(label, value): &Row| format!("{label}: {value}\n");
+        let colon = |(label, value): &Row| format!("{label}: {}\n", calm(value));
         let lang = self.lang;
         for incident in &self.incidents {
             text.push('\n');
@@ -150,7 +150,7 @@ fn escape(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            c if c.is_control() => escaped.push(' '),
+            c if is_disturbing(c) => escaped.push(' '),
             c => escaped.push(c),
         }
     }
@@ -240,6 +240,17 @@ pub(crate) mod tests {
         assert!(text.len() <= 3000, "{}", text.len());
         assert!(text.contains("`0123456789ab-1`") && text.contains("/incidents/0123456789ab-1)"));
         assert!(text.contains("shortened"));
+    }
+
+    #[test]
+    fn a_name_cannot_write_lines_of_its_own() {
+        let mut message = message(vec!["gone".into()]);
+        message.incidents[0].node = Some("x\r\nBcc: eve\u{202e}@x\u{2028}y".into());
+        let (plain, markdown) = (message.plain(), message.markdown(3000));
+        assert!(plain.contains("Node: app/x  Bcc: eve @x y\n"), "{plain}");
+        for text in [plain, markdown] {
+            assert!(!text.contains(|c| c != '\n' && is_disturbing(c)), "{text:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ impl Engine {
         let now = now(self.origin);
         match command {
             Command::Detail { id, reply } => self.detail(id, reply),
+            Command::Audit { before, limit, reply } => self.audit(before, limit, reply),
+            Command::Rules { reply } => self.rules(reply),
             Command::Acknowledge { id, by, reply } => {
                 let id = IncidentId(id);
                 let done = self.ledger.acknowledge(now, &id, &by);

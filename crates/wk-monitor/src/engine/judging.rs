@@ -170,7 +170,7 @@ fn scene(watched: &Watched, sight: &Sight, subject: &Subject) -> Scene {
 pub(super) fn look(report: &crate::probe::Report) -> Look {
     match &report.probe {
         Probe::Serving { mode } if mode != "?" => Look::Figures,
-        Probe::Serving { .. } | Probe::NotServing { .. } => Look::Answers,
+        Probe::Serving { .. } | Probe::NotServing { .. } | Probe::Barred { .. } => Look::Answers,
         Probe::NoAnswer { reason } if reason.contains("refused") => Look::Refused,
         Probe::NoAnswer { .. } => Look::Silent,
     }

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use wk_alert::server::{Probe, ServerDetector, ServerPolicy, ServerState};
-use wk_alert::{Now, Severity, Subject, node};
+use wk_alert::{Fact, FactKind, Now, Severity, Subject, node};
 use wk_client::Client;
 use wk_probe::recipes;
 use wk_promql::Sample;
@@ -21,6 +21,8 @@ use crate::task::{Task, forward, supervise};
 const DISK_FREE: &str = "watchkeeper_server_disk_free_bytes";
 /// Folders of one server, at most.
 const DISKS_MAX: usize = 16;
+/// Servers that are named as evidence of why nothing is seen.
+const DISTRUST_MAX: usize = 3;
 
 impl Engine {
     /// Starts and ends probes until exactly the members of an ensemble are probed.
@@ -194,6 +196,12 @@ impl Engine {
 
 fn members_of(servers: &[WatchedServer]) -> impl Iterator<Item = &str> {
     servers.iter().map(|server| server.detector.instance())
+}
+
+/// Servers that do not let the monitor in, as evidence of what that keeps it from.
+pub(super) fn distrust(servers: &[WatchedServer]) -> impl Iterator<Item = Fact> {
+    let facts = servers.iter().flat_map(|server| server.detector.facts());
+    facts.filter(|fact| fact.kind == FactKind::Barred).take(DISTRUST_MAX)
 }
 
 /// Whether no other watched server is on the host of `instance`.

@@ -100,6 +100,49 @@ fn history_goes_with_its_incident() {
     assert!(store.history(id).unwrap().is_empty());
 }
 
+#[test]
+fn the_audit_is_read_in_pages_the_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.audit(None, 10).unwrap(), (vec![], None));
+    let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
+    let hour = std::time::Duration::from_hours(1);
+    let commit = |ledger: &mut Ledger| {
+        let batch = ledger.take_batch();
+        store.commit(&batch, &vec![], &Kept::new()).unwrap();
+    };
+    for name in ["a", "b", "c"] {
+        let scope = Scope::parse(&[format!("rule={name}")]).unwrap();
+        ledger.silence(now(1), scope, hour, name, "").unwrap();
+        commit(&mut ledger);
+    }
+    ledger.find(now(2), firing());
+    ledger.tick(now(2));
+    commit(&mut ledger);
+    let read = |store: &Store, before, limit| {
+        let (lines, next) = store.audit(before, limit).unwrap();
+        let lines: Vec<String> = lines.into_iter().map(|(_, line)| line.actor).collect();
+        (lines.join(" "), next)
+    };
+    assert_eq!(read(&store, None, 2), ("monitor c".to_owned(), Some(2)));
+    assert_eq!(read(&store, Some(2), 2), ("b a".to_owned(), None));
+    assert_eq!(read(&store, Some(0), 2), (String::new(), None));
+
+    // What is not kept any more leaves a gap, and a store without the order gets it again.
+    let mut gone = Batch::default();
+    gone.silences.insert(wk_alert::SilenceId("silence-2".into()), None);
+    store.commit(&gone, &vec![], &Kept::new()).unwrap();
+    assert_eq!(read(&store, None, 9), ("monitor c a".to_owned(), None));
+    drop(store);
+    let database = Database::open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.delete_table(AUDIT_ORDER).unwrap();
+    txn.commit().unwrap();
+    drop(database);
+    assert_eq!(read(&Store::open(&path).unwrap(), None, 9), ("monitor c a".to_owned(), None));
+}
+
 /// Rows as the first release wrote them: an open incident whose notification was under way.
 #[test]
 fn a_store_of_the_first_schema_goes_on_as_it_was() {

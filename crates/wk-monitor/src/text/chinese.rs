@@ -10,6 +10,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
     match kind {
         FactKind::ProbeFailed => "{0} 无应答：{1}",
         FactKind::NotServing => "{0} 有应答但不提供服务：{1}",
+        FactKind::Barred => "{0} 在线，但与本监控互不信任：{1}",
         FactKind::LastServed => "最后一次正常服务时间 {0:time}",
         FactKind::Serves => "{0} 正常服务，角色 {1}",
         FactKind::AliveGone => "{0}/alive 已消失，原由会话 {1} 持有",
@@ -181,6 +182,14 @@ pub(super) fn note(kind: NoteKind) -> &'static str {
         NoteKind::MemberUnresolved => {
             "{0} 的服务器 {1} 的名字在本机无法解析，因此没有监视它；请使该名字可解析，\
              或在 watchkeeper.toml 中写明该服务器"
+        }
+        NoteKind::Barred => {
+            "{0} 在线，但与本监控互不信任，因此看不到它的任何情况：{1}；请更正 watchkeeper.toml 的 \
+             [ensemble.NAME] tls（ca、certificate、key、any_hostname）或服务器证书"
+        }
+        NoteKind::SecurePortUnknown => {
+            "{0} 有一台服务器的非 TLS 客户端地址为 {1}，而其 TLS 端口不在任何列表中（ZooKeeper 3.10 之前），\
+             因此没有监视它；请在 watchkeeper.toml 的 [ensemble.{0}] servers 中列出全部服务器"
         }
     }
 }

@@ -10,6 +10,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
     match kind {
         FactKind::ProbeFailed => "{0} gives no answer: {1}",
         FactKind::NotServing => "{0} answers but does not serve: {1}",
+        FactKind::Barred => "{0} is there, but it and this monitor do not trust each other: {1}",
         FactKind::LastServed => "it last served at {0:time}",
         FactKind::Serves => "{0} serves, as {1}",
         FactKind::AliveGone => "{0}/alive is gone; session {1} held it",
@@ -28,7 +29,11 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         }
         FactKind::FlatNotEphemeral => "{0} is not ephemeral: refused, it proves nobody's life",
         FactKind::ExpectedMissing => "{0} is expected by watchkeeper.toml, and is not there",
-        FactKind::ReadDenied => "the ACL of {0} does not let the monitor read it: grant it r there",
+        FactKind::ReadDenied => {
+            "the ACL of {0} does not let the monitor read it: grant it r there, or correct \
+             [ensemble.NAME] auth in watchkeeper.toml (a wrong password is not refused, it only \
+             opens nothing)"
+        }
         FactKind::FoundDead => "{0} had been alive before the monitor first looked, and is not now",
         FactKind::DiedUnseen => {
             "{0} was up since {1:time} when last seen; the monitor was away when it went"
@@ -199,6 +204,16 @@ pub(super) fn note(kind: NoteKind) -> &'static str {
         NoteKind::MemberUnresolved => {
             "{0} has a server called {1}, a name that means nothing on this machine: it is not \
              watched; make the name known here, or name the server in watchkeeper.toml"
+        }
+        NoteKind::Barred => {
+            "{0} is there, but it and this monitor do not trust each other, so nothing of it is \
+             seen: {1}; correct [ensemble.NAME] tls in watchkeeper.toml (ca, certificate, key, \
+             any_hostname) or the server's certificate"
+        }
+        NoteKind::SecurePortUnknown => {
+            "{0} has a server whose clients without TLS use {1}; its port for TLS stands in no list \
+             (before ZooKeeper 3.10): it is not watched; name all servers in watchkeeper.toml: \
+             [ensemble.{0}] servers"
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The ways to ask: the page, AdminServer, words; and what is asked seldom.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -124,7 +125,8 @@ impl Looker {
     async fn by_word(&mut self) -> Sight {
         let asked = self.mono();
         let srvr = match self.word("srvr").await {
-            Err(reason) => return Sight::Silent(format!("srvr: {reason}")),
+            Err(err) if is_distrust(&err) => return Sight::Barred(err.to_string()),
+            Err(err) => return Sight::Silent(format!("srvr: {err}")),
             Ok(Answer::Nothing) => {
                 let reason = "srvr: closed without an answer (connection limit?)";
                 return Sight::Silent(reason.to_owned());
@@ -168,10 +170,10 @@ impl Looker {
         Sight::Serving(Some(figures))
     }
 
-    async fn word(&self, word: &str) -> Result<Answer, String> {
+    async fn word(&self, word: &str) -> io::Result<Answer> {
         let connect = self.connect.as_ref();
         let text = four_letter_over(connect, &self.target.instance, word, self.pace.limit).await;
-        text.map(Answer::read).map_err(|err| err.to_string())
+        text.map(Answer::read)
     }
 
     /// Asks a word that may be refused, and not again for a while if it was.
@@ -261,4 +263,10 @@ impl Looker {
             self.conf = Some(conf);
         }
     }
+}
+
+/// Whether two that spoke TLS with each other found that they must not: a certificate that is
+/// unknown, too old or another host's, ours or theirs.
+fn is_distrust(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::InvalidData
 }

@@ -77,7 +77,8 @@ impl Learner {
         match answer {
             AdminAnswer::Said(object) => {
                 let theirs = configuration(&object).keys.remove("clientPort").unwrap_or_default();
-                if theirs == self.port || self.target.ports.admin.is_some() {
+                let named = theirs == self.port || self.target.ports.admin.is_some();
+                if named || self.is_own_secure(fetcher, &base).await {
                     learned.admin = Some(base);
                 } else {
                     learned.foreign_admin = Some((port, theirs));
@@ -89,6 +90,19 @@ impl Learner {
             }
             AdminAnswer::NotServing => learned.looked = false,
             AdminAnswer::Failed(_) | AdminAnswer::Strange => (),
+        }
+    }
+
+    /// Whether the AdminServer at `base` is this server's, which we know by its port with TLS.
+    async fn is_own_secure(&self, fetcher: &Fetcher, base: &str) -> bool {
+        if !self.target.ports.secure {
+            return false;
+        }
+        let told = self.zoo_cfg(fetcher, base).await;
+        match told.and_then(|mut conf| conf.keys.remove("secureClientPort")) {
+            Some(theirs) => theirs == self.port,
+            // Before 3.6 nobody says it.
+            None => self.target.ports.alone_on_host,
         }
     }
 
@@ -126,15 +140,20 @@ impl Learner {
 
     /// The port that its zoo.cfg gives to the provider, as AdminServer shows it (3.6 and later).
     async fn told_port(&self, fetcher: &Fetcher, admin: &str) -> Option<u16> {
-        let answer = self.ask(fetcher, admin, "initial_configuration").await?;
-        let AdminAnswer::Said(object) = answer else { return None };
-        let conf = Conf::parse(object.get("initial_configuration")?.as_str()?);
+        let conf = self.zoo_cfg(fetcher, admin).await?;
         let class = conf.keys.get("metricsProvider.className")?;
         let port = conf.keys.get("metricsProvider.httpPort");
         match port {
             Some(port) => port.parse().ok(),
             None => class.ends_with("PrometheusMetricsProvider").then_some(METRICS_PORT),
         }
+    }
+
+    /// The text of its zoo.cfg, as AdminServer shows it (3.6 and later).
+    async fn zoo_cfg(&self, fetcher: &Fetcher, admin: &str) -> Option<Conf> {
+        let answer = self.ask(fetcher, admin, "initial_configuration").await?;
+        let AdminAnswer::Said(object) = answer else { return None };
+        Some(Conf::parse(object.get("initial_configuration")?.as_str()?))
     }
 
     async fn ask(&self, fetcher: &Fetcher, base: &str, command: &str) -> Option<AdminAnswer> {

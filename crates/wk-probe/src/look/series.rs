@@ -16,6 +16,8 @@ pub(super) type Fact = (&'static str, Option<(&'static str, String)>, f64);
 #[derive(Debug)]
 pub(super) struct SeriesOfServer {
     common: Vec<(String, String)>,
+    /// `up`, unless it cannot be told.
+    up: BTreeSet<Labels>,
     figures: BTreeSet<Labels>,
     facts: BTreeSet<Labels>,
     leading_since: Option<Instant>,
@@ -32,6 +34,7 @@ impl SeriesOfServer {
         let common = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             common: common.into(),
+            up: BTreeSet::new(),
             figures: BTreeSet::new(),
             facts: BTreeSet::new(),
             leading_since: None,
@@ -54,9 +57,15 @@ impl SeriesOfServer {
         let leads = matches!(outcome, Outcome::Serving { mode } if mode == "leader");
         let since = self.leading_since.filter(|_| leads);
         self.leading_since = leads.then(|| since.unwrap_or_else(Instant::now));
-        let answers = !matches!(outcome, Outcome::NoAnswer { .. });
-        let up = Labels::metric("up", self.common());
-        let mut samples = vec![Sample { labels: up, at, value: f64::from(u8::from(answers)) }];
+        let (answers, up) = match outcome {
+            Outcome::Serving { .. } | Outcome::NotServing { .. } => (true, Some(1.0)),
+            Outcome::NoAnswer { .. } => (false, Some(0.0)),
+            // Neither is true.
+            Outcome::Barred { .. } => (false, None),
+        };
+        let up = up.map(|value| (Labels::metric("up", self.common()), value));
+        let (mut samples, up) = (Vec::new(), up.into_iter().collect());
+        replace(&mut self.up, up, at, &mut samples);
         if figures.is_some() || !matches!(outcome, Outcome::Serving { .. }) {
             let series = figures.map(|figures| figures.series.as_slice()).unwrap_or_default();
             let labelled = series.iter().map(|series| (self.labels(series), series.value));
@@ -155,6 +164,10 @@ mod tests {
             ["up 0", "looking_count NaN", "watchkeeper_server_version_info NaN"]
         );
         assert_eq!(shown(&series.take(5, &deaf, None, &[])), ["up 1"]);
+        let barred = Outcome::Barred { reason: "TLS".into() };
+        let ends = series.take(6, &barred, None, &[]);
+        assert!(shown(&ends) == ["up NaN"] && wk_promql::is_stale(ends[0].value), "not down");
+        assert_eq!(series.take(7, &barred, None, &[]).len(), 0);
     }
 
     #[test]

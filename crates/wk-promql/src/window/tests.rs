@@ -174,3 +174,30 @@ fn ten_thousand_constant_series_are_nearly_free() {
     // Labels, the chunk's own fields, and 30 bytes of samples.
     assert!(per_series < 450, "{per_series} bytes a series of 120 samples");
 }
+
+#[test]
+fn huge_label_sets_are_refused_by_name_and_the_rest_goes_on() {
+    let mut window = Window::new(WindowPolicy { series_max: 4, ..WindowPolicy::default() });
+    let pairs = |count: usize| (0..count).map(|n| (format!("l{n}"), "x".to_owned()));
+    let labelled = |pairs: Vec<(String, String)>| {
+        let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Sample { labels: Labels::metric("m", pairs), at: 1, value: 1.0 }
+    };
+    // Its name is a label, too.
+    let refused = window.append(&labelled(pairs(64).collect())).unwrap_err();
+    assert_eq!(refused.to_string(), "65 labels: at most 64");
+    let long = "v".repeat(2049);
+    let refused = window.append(&labelled(vec![("big".to_owned(), long.clone())])).unwrap_err();
+    assert!(refused.to_string().contains("big"), "{refused}");
+    let refused = window.append(&labelled(vec![(long, "x".to_owned())])).unwrap_err();
+    assert!(refused.to_string().len() < 300, "{refused}");
+    assert_eq!((window.series(), window.samples()), (0, 0), "nothing of them was kept");
+    window.append(&labelled(pairs(63).collect())).unwrap();
+    for node in ["1", "2", "3"] {
+        window.append(&sample("a", node, 1, 1.0)).unwrap();
+    }
+    let refused = window.append(&sample("a", "4", 1, 1.0)).unwrap_err();
+    assert_eq!(refused.to_string(), "more than 4 series");
+    window.append(&sample("a", "3", 2, 2.0)).unwrap();
+    assert_eq!((window.series(), window.samples()), (4, 5));
+}
