@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,16 +18,20 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use wk_monitor::{ActionError, Change, IncidentFilter, IncidentState, Severity};
+use wk_monitor::{AUDIT_LINES_MAX, ActionError, Change, IncidentFilter, IncidentState, Severity};
 
-use crate::guard::is_cross_site;
-use crate::handlers::status;
+use crate::acts::{Act, By, OurJson, OurQuery, error};
+use crate::handlers::{self, status};
 use crate::web::{App, Shared};
 
 /// Incidents in one answer unless `limit` says less or more.
 const LIMIT_DEFAULT: usize = 500;
 /// The most that `limit` may ask for.
 const LIMIT_MAX: usize = 10_000;
+/// Lines of the audit in one answer unless `limit` says less or more.
+const AUDIT_DEFAULT: usize = 100;
+/// Under which name acts stand in the history that came by the API without one.
+const WAY: &str = "api";
 /// Events waiting for one slow reader before it is told to read everything anew.
 const EVENTS_MAX: usize = 64;
 
@@ -38,9 +42,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(quiet::routes())
         .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/incidents/{id}", get(incident))
-        .route("/api/v1/incidents/{id}/ack", post(acknowledge))
-        .route("/api/v1/incidents/{id}/close", post(close))
-        .route("/api/v1/incidents/{id}/run", post(run))
+        .route("/api/v1/incidents/{id}/{verb}", post(act))
+        .route("/api/v1/audit", get(audit))
+        .route("/api/v1/rules", get(rules))
         .route("/api/v1/fleet", get(fleet))
         .route("/api/v1/ensembles", get(ensembles))
         .route("/api/v1/nodes", get(nodes))
@@ -62,7 +66,7 @@ struct Asked {
     limit: Option<usize>,
 }
 
-async fn incidents(State(app): Shared, Query(asked): Query<Asked>) -> Response {
+async fn incidents(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Response {
     let state = match asked.state.as_deref().map(parse_state) {
         Some(None) => {
             let known = "pending, firing, acknowledged, suppressed, unknown, resolved, closed";
@@ -128,64 +132,44 @@ async fn status_word(State(app): Shared) -> Response {
     .into_response()
 }
 
-/// Who acts.
-#[derive(Debug, Default, Deserialize)]
-struct By {
-    by: Option<String>,
-}
-
-impl By {
-    fn name(&self) -> String {
-        let name = self.by.as_deref().map(str::trim).filter(|name| !name.is_empty());
-        name.unwrap_or("api").chars().take(64).collect()
-    }
-}
-
-async fn acknowledge(
+async fn act(
     State(app): Shared,
-    Path(id): Path<String>,
+    Path((id, verb)): Path<(String, String)>,
     headers: HeaderMap,
-    Json(by): Json<By>,
+    uri: Uri,
+    OurJson(by): OurJson<By>,
 ) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    answer(app.monitor.acknowledge(&id, &by.name()).await)
+    let Some(act) = Act::parse(&verb) else {
+        return handlers::not_found(State(app), headers, uri).await;
+    };
+    answer(act.carry_out(&app.monitor, &id, &by.name(WAY)).await)
 }
 
-async fn close(
-    State(app): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Json(by): Json<By>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    answer(app.monitor.close(&id, &by.name()).await)
+/// Which lines of the audit.
+#[derive(Debug, Deserialize)]
+struct Lines {
+    before: Option<u64>,
+    limit: Option<usize>,
 }
 
-async fn run(
-    State(app): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Json(by): Json<By>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
+async fn audit(State(app): Shared, OurQuery(lines): OurQuery<Lines>) -> Response {
+    let limit = lines.limit.unwrap_or(AUDIT_DEFAULT);
+    if !(1..=AUDIT_LINES_MAX).contains(&limit) {
+        let rule = format!("limit: must be from 1 to {AUDIT_LINES_MAX}");
+        return error(StatusCode::BAD_REQUEST, &rule);
     }
-    answer(app.monitor.run(&id, &by.name()).await)
+    answer(app.monitor.audit(lines.before, limit).await)
+}
+
+async fn rules(State(app): Shared) -> Response {
+    answer(app.monitor.rules().await)
 }
 
 async fn test_channel(
     State(app): Shared,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    Json(_): Json<serde_json::Value>,
+    OurJson(_): OurJson<serde_json::Value>,
 ) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
     answer(app.monitor.test_channel(&name).await)
 }
 
@@ -195,14 +179,7 @@ struct Channel {
     channel: String,
 }
 
-async fn notify_test(
-    State(app): Shared,
-    headers: HeaderMap,
-    Json(asked): Json<Channel>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
+async fn notify_test(State(app): Shared, OurJson(asked): OurJson<Channel>) -> Response {
     answer(app.monitor.test_channel(&asked.channel).await)
 }
 
@@ -211,14 +188,6 @@ fn answer<T: Serialize>(result: Result<T, ActionError>) -> Response {
         Ok(value) => Json(value).into_response(),
         Err(err) => error(status(&err), &err.to_string()),
     }
-}
-
-fn foreign() -> Response {
-    error(StatusCode::FORBIDDEN, "a page from elsewhere may not act here")
-}
-
-fn error(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({ "error": text }))).into_response()
 }
 
 /// `GET /api/v1/events`: `fleet` and `incident` as they change, `resync` when a reader was too slow.

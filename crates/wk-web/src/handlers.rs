@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use wk_monitor::{ActionError, Incident, IncidentFilter};
 
-use crate::guard::is_cross_site;
+use crate::acts::{Act, By, OurForm};
 use crate::lang::{Clock, Lang};
 use crate::pages::{self, Context, Detail, Notice};
 use crate::web::{App, Shared};
 
-/// Incidents read for the fleet page: all open ones are among the newest.
+pub(crate) mod lists;
+
+/// Open incidents read for the fleet page; the rest is counted there.
 const INCIDENTS_MAX: usize = 200;
+/// Under which name acts stand in the history that came by a form without one.
+pub(crate) const WAY: &str = "web";
 
 /// `?lang=`.
 #[derive(Debug, Default, Deserialize)]
@@ -24,7 +28,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// The language of this reader: what he clicked, what `--lang` says, what his browser says.
-    fn lang(&self, app: &App, headers: &HeaderMap) -> Lang {
+    pub(crate) fn lang(&self, app: &App, headers: &HeaderMap) -> Lang {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let mut cookies = header(header::COOKIE).unwrap_or("").split(';');
         let cookie = cookies.find_map(|pair| pair.trim().strip_prefix("lang="));
@@ -34,8 +38,8 @@ impl Reader {
     }
 
     /// Answers with `page`; a language that was clicked is remembered.
-    fn respond(&self, status: StatusCode, page: String) -> Response {
-        let mut response = (status, Html(page)).into_response();
+    pub(crate) fn respond(&self, status: StatusCode, page: String) -> Response {
+        let mut response = (status, Html(readable(page))).into_response();
         let vary = HeaderValue::from_static("accept-language, cookie");
         response.headers_mut().insert(header::VARY, vary);
         if let Some(lang) = self.lang.as_deref().and_then(Lang::from_tag) {
@@ -51,7 +55,7 @@ impl Reader {
     }
 }
 
-fn context<'a>(app: &'a App, lang: Lang, path: &str) -> Context<'a> {
+pub(crate) fn context<'a>(app: &'a App, lang: Lang, path: &str) -> Context<'a> {
     let (path, clock) = (path.to_owned(), Clock::now());
     Context { lang, clock, tokens: &app.tokens, version: &app.version, path }
 }
@@ -63,8 +67,12 @@ pub(crate) async fn fleet(
     headers: HeaderMap,
 ) -> Response {
     let ctx = context(&app, reader.lang(&app, &headers), "/");
-    let filter = IncidentFilter { limit: INCIDENTS_MAX, ..IncidentFilter::default() };
-    let page = pages::fleet(&ctx, &app.monitor.fleet(), &app.monitor.incidents(&filter));
+    let open =
+        IncidentFilter { open_only: true, limit: INCIDENTS_MAX, ..IncidentFilter::default() };
+    let mut incidents = app.monitor.incidents(&open);
+    let latest = app.monitor.incidents(&IncidentFilter::default());
+    incidents.extend(latest.into_iter().filter(|incident| !incident.state.is_open()));
+    let page = pages::fleet(&ctx, &app.monitor.fleet(), &incidents);
     reader.respond(StatusCode::OK, page.into_string())
 }
 
@@ -99,69 +107,40 @@ fn in_memory(app: &App, id: &str) -> Option<Arc<Incident>> {
     all.into_iter().find(|incident| incident.id == id)
 }
 
-/// The fields of our forms.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Act {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    by: String,
-}
-
-/// `POST /incidents/{id}/ack`
-pub(crate) async fn acknowledge(
+/// `POST /incidents/{id}/ack`, `/close`, `/run`
+pub(crate) async fn act(
     State(app): Shared,
-    Path(id): Path<String>,
+    Path((id, verb)): Path<(String, String)>,
     headers: HeaderMap,
     uri: Uri,
-    Form(act): Form<Act>,
+    OurForm(by): OurForm<By>,
 ) -> Response {
-    let lang = Reader::default().lang(&app, &headers);
-    let back = format!("/incidents/{id}");
-    if !is_ours(&app, &headers, &uri, &act) {
-        return forged(&app, lang, &back);
-    }
-    match app.monitor.acknowledge(&id, name(&act)).await {
-        Ok(_) => Redirect::to(uri.path().trim_end_matches("/ack")).into_response(),
-        Err(err) => refused(&app, lang, &err, &back),
-    }
+    let Some(act) = Act::parse(&verb) else { return not_found(State(app), headers, uri).await };
+    let done = act.carry_out(&app.monitor, &id, &by.name(WAY)).await;
+    after(&app, &headers, &uri, done)
 }
 
-/// `POST /incidents/{id}/close`
-pub(crate) async fn close(
-    State(app): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
-    Form(act): Form<Act>,
+/// Goes back to the page of the form, or says why it was not done.
+pub(crate) fn after<T>(
+    app: &App,
+    headers: &HeaderMap,
+    uri: &Uri,
+    done: Result<T, ActionError>,
 ) -> Response {
-    let lang = Reader::default().lang(&app, &headers);
-    let back = format!("/incidents/{id}");
-    if !is_ours(&app, &headers, &uri, &act) {
-        return forged(&app, lang, &back);
-    }
-    match app.monitor.close(&id, name(&act)).await {
-        Ok(_) => Redirect::to(uri.path().trim_end_matches("/close")).into_response(),
-        Err(err) => refused(&app, lang, &err, &back),
+    let back = page_of(uri.path());
+    match done {
+        Ok(_) => Redirect::to(&back).into_response(),
+        Err(err) => refused(app, Reader::default().lang(app, headers), &err, &back),
     }
 }
 
-/// `POST /incidents/{id}/run`
-pub(crate) async fn run(
-    State(app): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    uri: Uri,
-    Form(act): Form<Act>,
-) -> Response {
-    let lang = Reader::default().lang(&app, &headers);
-    let back = format!("/incidents/{id}");
-    if !is_ours(&app, &headers, &uri, &act) {
-        return forged(&app, lang, &back);
-    }
-    match app.monitor.run(&id, name(&act)).await {
-        Ok(_) => Redirect::to(uri.path().trim_end_matches("/run")).into_response(),
-        Err(err) => refused(&app, lang, &err, &back),
+/// The page on which the form that posts to `path` is.
+pub(crate) fn page_of(path: &str) -> String {
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("incidents"), Some(id)) => format!("/incidents/{id}"),
+        (Some("silences" | "maintenance"), _) => "/silences".to_owned(),
+        _ => "/".to_owned(),
     }
 }
 
@@ -170,13 +149,9 @@ pub(crate) async fn test_channel(
     State(app): Shared,
     Path(channel): Path<String>,
     headers: HeaderMap,
-    uri: Uri,
-    Form(act): Form<Act>,
+    OurForm(By { .. }): OurForm<By>,
 ) -> Response {
     let lang = Reader::default().lang(&app, &headers);
-    if !is_ours(&app, &headers, &uri, &act) {
-        return forged(&app, lang, "/");
-    }
     let test = match app.monitor.test_channel(&channel).await {
         Ok(test) => test,
         Err(err) => return refused(&app, lang, &err, "/"),
@@ -190,12 +165,8 @@ pub(crate) async fn test_channel(
     say(&app, lang, StatusCode::OK, &notice)
 }
 
-fn is_ours(app: &App, headers: &HeaderMap, uri: &Uri, act: &Act) -> bool {
-    !is_cross_site(headers) && app.tokens.accepts(&decoded(uri.path()), &act.token)
-}
-
 /// The path as the form was made for it: a browser may escape what the page did not.
-fn decoded(path: &str) -> String {
+pub(crate) fn decoded(path: &str) -> String {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -208,21 +179,16 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The name somebody acts under, cut to a sane length.
-fn name(act: &Act) -> &str {
-    let name = act.by.trim();
-    let end = name.char_indices().nth(64).map_or(name.len(), |(at, _)| at);
-    if end == 0 { "web" } else { &name[..end] }
-}
-
-fn forged(app: &App, lang: Lang, back: &str) -> Response {
+/// A form that did not come from a page of ours.
+pub(crate) fn forged(app: &App, lang: Lang, back: &str) -> Response {
     let headline =
         lang.of("This form is out of date: go back and try again", "表单已过期：请返回后重试");
     let notice = Notice { tone: "warning", headline, facts: &[], back };
     say(app, lang, StatusCode::FORBIDDEN, &notice)
 }
 
-fn refused(app: &App, lang: Lang, err: &ActionError, back: &str) -> Response {
+/// What the monitor did not do.
+pub(crate) fn refused(app: &App, lang: Lang, err: &ActionError, back: &str) -> Response {
     let text = err.to_string();
     let notice = Notice { tone: "warning", headline: &text, facts: &[], back };
     say(app, lang, status(err), &notice)
@@ -240,7 +206,13 @@ pub(crate) fn status(err: &ActionError) -> StatusCode {
 
 fn say(app: &App, lang: Lang, status: StatusCode, notice: &Notice<'_>) -> Response {
     let page = pages::notice(&context(app, lang, "/"), notice);
-    (status, Html(page.into_string())).into_response()
+    (status, Html(readable(page.into_string()))).into_response()
+}
+
+/// A page without characters that move what stands around them; our own are ends of lines alone.
+fn readable(page: String) -> String {
+    let disturbs = |c: char| c != '\n' && wk_monitor::is_disturbing(c);
+    if page.contains(disturbs) { page.replace(disturbs, "\u{fffd}") } else { page }
 }
 
 /// `GET /healthz`: this process answers.

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod web;
 
+mod acts;
 mod api;
 mod assets;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use wk_monitor::MonitorHandle;
 
 use crate::guard::{FormTokens, Hosts, guard};
+use crate::handlers::lists;
 use crate::lang::Lang;
 use crate::listener::{BoundedListener, Bounds};
 use crate::metrics::generic::ProbeTimes;
@@ -183,9 +184,13 @@ fn router(app: Arc<App>, hosts: Hosts) -> Router {
         .route("/", get(handlers::fleet))
         .route("/incidents", get(handlers::to_fleet))
         .route("/incidents/{id}", get(handlers::incident))
-        .route("/incidents/{id}/ack", post(handlers::acknowledge))
-        .route("/incidents/{id}/close", post(handlers::close))
-        .route("/incidents/{id}/run", post(handlers::run))
+        .route("/incidents/{id}/{verb}", post(handlers::act))
+        .route("/silences", get(lists::silences).post(lists::add_silence))
+        .route("/silences/{id}/end", post(lists::end_silence))
+        .route("/maintenance", get(lists::to_silences).post(lists::start_maintenance))
+        .route("/maintenance/{id}/end", post(lists::end_maintenance))
+        .route("/rules", get(lists::rules))
+        .route("/audit", get(lists::audit))
         .route("/channels/{name}/test", post(handlers::test_channel))
         .route("/assets/{name}", get(assets::asset))
         .merge(api::routes())

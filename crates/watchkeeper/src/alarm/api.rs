@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -147,7 +147,7 @@ pub(crate) fn who(named: Option<&str>) -> anyhow::Result<String> {
     let name = named.map(str::to_owned).or_else(|| std::env::var("USER").ok());
     let name = name.unwrap_or_else(|| "cli".to_owned());
     if name.trim().is_empty() || name.chars().any(char::is_control) {
-        bail!("--by: must be a name");
+        return Err(Code::Usage.error("--by: must be a name"));
     }
     Ok(name)
 }

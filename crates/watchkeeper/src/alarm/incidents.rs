@@ -243,5 +243,5 @@ async fn act(args: &ActArgs, what: &str) -> anyhow::Result<ExitCode> {
 
 /// Names of znodes come from anybody: a terminal must not obey them.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if wk_monitor::is_disturbing(c) { '\u{fffd}' } else { c }).collect()
 }

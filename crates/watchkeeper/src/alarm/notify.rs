@@ -63,6 +63,6 @@ async fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 
 /// Each line two columns to the right; what a receiver answers must not steer a terminal.
 fn indented(text: &str) -> String {
-    let clean = |line: &str| line.replace(char::is_control, " ");
+    let clean = |line: &str| line.replace(wk_monitor::is_disturbing, " ");
     text.lines().map(|line| format!("  {}\n", clean(line))).collect()
 }

@@ -118,7 +118,8 @@ fn line(incident: &Incident, url: &str, lang: Lang, colour: bool) -> String {
     let mut out = String::new();
     let (on, off) = if colour { (format!("\x1b[{code}m"), "\x1b[0m") } else { (String::new(), "") };
     // Names come from the registry: nothing in them may steer a terminal.
-    let summary: String = incident.summary.chars().filter(|c| !c.is_control()).collect();
+    let summary: String =
+        incident.summary.chars().filter(|c| !wk_monitor::is_disturbing(*c)).collect();
     let _ = writeln!(out, "{at}  {on}{}{off}  {summary}", padded(word, 10));
     let _ = writeln!(out, "{:>10}{:<12}{url}/incidents/{}", "", "", incident.id);
     out

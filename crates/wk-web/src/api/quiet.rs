@@ -1,18 +1,16 @@
 //! `/api/v1/silences` and `/api/v1/maintenance`: times in which nobody is told of some faults.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{By, answer, error, foreign};
-use crate::guard::is_cross_site;
+use super::{WAY, answer};
+use crate::acts::{self, By, OurJson, OurQuery, Term};
 use crate::web::{App, Shared};
 
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -30,35 +28,18 @@ struct Asked {
     all: Option<bool>,
 }
 
-async fn silences(State(app): Shared, Query(asked): Query<Asked>) -> Response {
+async fn silences(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Response {
     let all = asked.all.unwrap_or(false);
     let mut silences = app.monitor.silences();
     silences.retain(|silence| all || silence.term.active);
     Json(json!({ "silences": silences })).into_response()
 }
 
-async fn maintenance(State(app): Shared, Query(asked): Query<Asked>) -> Response {
+async fn maintenance(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Response {
     let all = asked.all.unwrap_or(false);
     let mut windows = app.monitor.maintenance();
     windows.retain(|window| all || window.term.active);
     Json(json!({ "maintenance": windows })).into_response()
-}
-
-/// How long: seconds.
-#[derive(Debug, Deserialize)]
-struct Term {
-    #[serde(rename = "for")]
-    seconds: f64,
-    #[serde(default)]
-    reason: String,
-    #[serde(flatten)]
-    by: By,
-}
-
-impl Term {
-    fn time(&self) -> Option<Duration> {
-        Duration::try_from_secs_f64(self.seconds).ok()
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,53 +70,21 @@ struct EndOfMaintenance {
     by: By,
 }
 
-fn bad_time() -> Response {
-    error(StatusCode::BAD_REQUEST, "for: must be a number of seconds, not below 0")
+async fn add(State(app): Shared, OurJson(new): OurJson<NewSilence>) -> Response {
+    let NewSilence { matchers, term } = new;
+    answer(acts::silence(&app, matchers, &term, WAY).await)
 }
 
-async fn add(State(app): Shared, headers: HeaderMap, Json(new): Json<NewSilence>) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    let Some(time) = new.term.time() else { return bad_time() };
-    let (by, reason) = (new.term.by.name(), &new.term.reason);
-    answer(app.monitor.add_silence(new.matchers, time, &by, reason).await)
+async fn end(State(app): Shared, Path(id): Path<String>, OurJson(by): OurJson<By>) -> Response {
+    answer(app.monitor.end_silence(&id, &by.name(WAY)).await)
 }
 
-async fn end(
-    State(app): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    Json(by): Json<By>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    answer(app.monitor.end_silence(&id, &by.name()).await)
-}
-
-async fn start(
-    State(app): Shared,
-    headers: HeaderMap,
-    Json(new): Json<NewMaintenance>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    let Some(time) = new.term.time() else { return bad_time() };
-    let (by, reason) = (new.term.by.name(), &new.term.reason);
-    let started = app.monitor.start_maintenance(&new.target.target, time, &by, reason).await;
+async fn start(State(app): Shared, OurJson(new): OurJson<NewMaintenance>) -> Response {
+    let started = acts::work_on(&app, &new.target.target, &new.term, WAY).await;
     answer(started.map(|windows| json!({ "maintenance": windows })))
 }
 
-async fn stop(
-    State(app): Shared,
-    headers: HeaderMap,
-    Json(end): Json<EndOfMaintenance>,
-) -> Response {
-    if is_cross_site(&headers) {
-        return foreign();
-    }
-    let ended = app.monitor.end_maintenance(&end.target.target, &end.by.name()).await;
+async fn stop(State(app): Shared, OurJson(end): OurJson<EndOfMaintenance>) -> Response {
+    let ended = app.monitor.end_maintenance(&end.target.target, &end.by.name(WAY)).await;
     answer(ended.map(|windows| json!({ "maintenance": windows })))
 }

@@ -17,10 +17,14 @@
     }
   };
 
-  // A page under somebody's hands is not replaced: he would lose what he types.
+  // A page under somebody's hands is not replaced: he would lose what he types, or typed.
+  const fields = () => document.querySelectorAll('main input:not([type=hidden]), main textarea');
   const busy = () => {
     const at = document.activeElement;
-    return at && at.matches('input, button') && document.getElementById('main').contains(at);
+    const here = at && at.matches('input, button, select, textarea');
+    return (here && document.getElementById('main').contains(at))
+      || [...fields()].some((field) => field.value !== field.defaultValue)
+      || [...document.querySelectorAll('main option')].some((o) => o.selected !== o.defaultSelected);
   };
   const remember = () => [...document.querySelectorAll('details')].map((d) => d.open);
   const replace = (html) => {
@@ -46,9 +50,10 @@
     if (again) { again = false; changed(); }
   };
   const changed = () => {
-    if (waiting) return;
+    const pace = Number(document.getElementById('main').dataset.pace);
+    if (waiting || !pace) return;
     waiting = true;
-    setTimeout(() => { waiting = false; read(); }, 500);
+    setTimeout(() => { waiting = false; read(); }, pace);
   };
 
   const badge = document.querySelector('.live');

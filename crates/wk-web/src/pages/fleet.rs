@@ -1,44 +1,63 @@
 //! The fleet page: what is wrong first, then every ensemble with its servers and nodes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
 use wk_monitor::{
-    ChannelStatus, Ensemble, Fleet, Group, Incident, Level, Node, NodeState, Server, ServerState,
+    ChannelStatus, Ensemble, Fleet, Group, Incident, IncidentState, Level, Node, NodeState, Server,
+    ServerState,
 };
 
-use super::{Context, frame, grouped, pill, short_seconds, tone};
+use super::{Context, Pace, frame, grouped, pill, short_seconds, tone};
 use crate::lang::Lang;
 
-/// Nodes shown per group; the rest is counted, since a page of ten thousand serves nobody.
+/// Nodes shown per group, and of all groups of an ensemble; the rest is counted, since a page of ten
+/// thousand serves nobody.
 const NODES_MAX: usize = 200;
+const NODES_IN_ALL_MAX: usize = 400;
+/// Groups shown per ensemble, the worst first; the rest is counted.
+const GROUPS_MAX: usize = 50;
+/// Incidents shown of which nobody is told; the rest is counted.
+const HUSHED_MAX: usize = 50;
 /// Incidents that are over and still listed.
 const OVER_MAX: usize = 8;
 
 /// Draws the page. `incidents` are the open ones and the latest others, newest first.
 pub(crate) fn fleet(ctx: &Context<'_>, fleet: &Fleet, incidents: &[Arc<Incident>]) -> Markup {
     let lang = ctx.lang;
-    let (mut open, over): (Vec<_>, Vec<_>) =
+    let (open, over): (Vec<_>, Vec<_>) =
         incidents.iter().partition(|incident| incident.state.is_open());
+    let (hushed, mut open): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|incident| incident.state == IncidentState::Suppressed);
     open.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
-    let title = match open.len() {
+    // There may be more than were read for this page.
+    let count = open.len().max(fleet.open_incidents);
+    let title = match count {
         0 => format!("{} · Watchkeeper", lang.level(fleet.level)),
         n => format!("({n}) {} · Watchkeeper", lang.level(fleet.level)),
     };
     let main = html! {
-        (lead(ctx, fleet, open.len()))
+        (lead(ctx, fleet, count))
         @if !open.is_empty() {
             section.cards aria-label=(lang.of("Open incidents", "未恢复的事件")) {
                 @for incident in &open { (card(ctx, incident)) }
+                @if count > open.len() {
+                    p.quiet { (lang.of(
+                        format!("and {} more, older ones", count - open.len()),
+                        format!("另有 {} 个较早的", count - open.len()),
+                    )) }
+                }
             }
         }
+        (hushed_list(ctx, &hushed))
         @for ensemble in sorted(&fleet.ensembles, |e| std::cmp::Reverse(e.level)) {
             (ensemble_section(ctx, ensemble))
         }
         (channels(ctx, &fleet.channels))
         (history(ctx, &over))
     };
-    frame(ctx, &title, &main)
+    frame(ctx, &title, Pace::Live, &main)
 }
 
 fn sorted<T, K: Ord>(of: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
@@ -96,6 +115,33 @@ fn card(ctx: &Context<'_>, incident: &Incident) -> Markup {
             }
             strong { (incident.summary) }
             span.quiet { (incident.rule) " · " (incident.ensemble) }
+        }
+    }
+}
+
+/// Faults that are there and of which nobody is told: their cause is, or they are silenced.
+fn hushed_list(ctx: &Context<'_>, hushed: &[&Arc<Incident>]) -> Markup {
+    let lang = ctx.lang;
+    let more = hushed.len().saturating_sub(HUSHED_MAX);
+    html! {
+        @if !hushed.is_empty() {
+            details.panel {
+                summary { (lang.of(
+                    format!("Nobody is told of {} more: causes, silences, maintenance", hushed.len()),
+                    format!("另有 {} 个未通知：由原因、静默或维护代表", hushed.len()),
+                )) }
+                ul.history {
+                    @for incident in hushed.iter().take(HUSHED_MAX) {
+                        li {
+                            a href={ "/incidents/" (incident.id) } { (incident.summary) }
+                            span.quiet { (ctx.since(incident.first_seen)) }
+                        }
+                    }
+                }
+                @if more > 0 {
+                    p.quiet { (lang.of(format!("and {more} more"), format!("另有 {more} 个"))) }
+                }
+            }
         }
     }
 }
@@ -217,8 +263,34 @@ fn nodes(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
                 )) }
             }
         }
-        @for group in sorted(&ensemble.groups, |group| (group.down == 0, group.unknown == 0)) {
-            (group_list(ctx, group, &ensemble.nodes))
+        (groups(ctx, ensemble))
+    }
+}
+
+/// The worst groups, and how many more there are.
+fn groups(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
+    let lang = ctx.lang;
+    let mut members: BTreeMap<Option<&str>, Vec<&Node>> = BTreeMap::new();
+    for node in &ensemble.nodes {
+        members.entry(node.group.as_deref()).or_default().push(node);
+    }
+    let worst_first = sorted(&ensemble.groups, |group| (group.down == 0, group.unknown == 0));
+    let more = worst_first.len().saturating_sub(GROUPS_MAX);
+    let mut left = NODES_IN_ALL_MAX;
+    let mut lists = Vec::new();
+    for group in worst_first.into_iter().take(GROUPS_MAX) {
+        let own = members.remove(&group.name.as_deref()).unwrap_or_default();
+        let shown = own.len().min(NODES_MAX).min(left);
+        left -= shown;
+        lists.push(group_list(ctx, group, own, shown));
+    }
+    html! {
+        @for list in &lists { (list) }
+        @if more > 0 {
+            p.quiet { (lang.of(
+                format!("and {more} more groups, none of them worse"),
+                format!("另有 {more} 个分组，状态都不更差"),
+            )) }
         }
     }
 }
@@ -229,10 +301,10 @@ fn join_command(ensemble: &Ensemble) -> String {
     format!("watchkeeper {server}member join web/one -- sleep 1000")
 }
 
-fn group_list(ctx: &Context<'_>, group: &Group, nodes: &[Node]) -> Markup {
+fn group_list(ctx: &Context<'_>, group: &Group, mut own: Vec<&Node>, shown: usize) -> Markup {
     let lang = ctx.lang;
-    let mut own: Vec<&Node> = nodes.iter().filter(|node| node.group == group.name).collect();
     own.sort_by(|a, b| (rank(a.state), &a.id).cmp(&(rank(b.state), &b.id)));
+    let more = own.len() - shown;
     let name = group.name.as_deref();
     html! {
         div.group {
@@ -241,12 +313,12 @@ fn group_list(ctx: &Context<'_>, group: &Group, nodes: &[Node]) -> Markup {
                 span.quiet { " " (counts(lang, group)) }
             }
             ul.nodes {
-                @for node in own.iter().take(NODES_MAX) { (node_item(ctx, node)) }
+                @for node in own.iter().take(shown) { (node_item(ctx, node)) }
             }
-            @if own.len() > NODES_MAX {
+            @if more > 0 {
                 p.quiet { (lang.of(
-                    format!("and {} more, none of them worse", own.len() - NODES_MAX),
-                    format!("另有 {} 个，状态都不更差", own.len() - NODES_MAX),
+                    format!("and {more} more, none of them worse"),
+                    format!("另有 {more} 个，状态都不更差"),
                 )) }
             }
         }

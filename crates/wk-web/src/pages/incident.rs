@@ -3,10 +3,11 @@
 
 use maud::{Markup, html};
 use wk_monitor::{
-    Cure, Delivery, DeliveryState, Ensemble, Fleet, Incident, IncidentDetail, IncidentState, Node,
+    Cure, Delivery, DeliveryState, Ensemble, Fleet, Incident, IncidentDetail, IncidentState,
+    Located, Node,
 };
 
-use super::{Context, frame, pill};
+use super::{Context, Pace, encoded, frame, pill};
 use crate::lang::Lang;
 use crate::runbook;
 
@@ -55,7 +56,7 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
             }
         }
     };
-    frame(ctx, &title, &main)
+    frame(ctx, &title, Pace::Live, &main)
 }
 
 fn node_of<'a>(ensemble: &'a Ensemble, incident: &Incident) -> Option<&'a Node> {
@@ -93,8 +94,35 @@ fn head(ctx: &Context<'_>, incident: &Incident) -> Markup {
                     " · " (lang.of("taken on by ", "认领人：")) strong { (by) }
                 }
             }
+            @if let (true, Some(by)) = (incident.state.is_open(), &incident.suppressed_by) {
+                p.note {
+                    (lang.of("Nobody is told of it: ", "不通知任何人："))
+                    a.id href=(speaker(by)) { (by) }
+                    (lang.of(" speaks for it.", " 已代表它。"))
+                }
+            }
         }
     }
+}
+
+/// The page of what speaks for an incident: its cause, a silence or maintenance.
+fn speaker(id: &str) -> String {
+    let is_term = id.starts_with("silence-") || id.starts_with("maintenance-");
+    if is_term { "/silences".to_owned() } else { format!("/incidents/{id}") }
+}
+
+/// The form for a silence that fits this incident, filled in.
+fn silence_link(incident: &Incident) -> String {
+    let labels = [
+        ("rule", Some(&incident.rule)),
+        ("ensemble", Some(&incident.ensemble).filter(|name| !name.is_empty())),
+        ("instance", incident.instance.as_ref()),
+        ("group", incident.group.as_ref()),
+        ("node", incident.node.as_ref()),
+    ];
+    let known = labels.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let lines: Vec<String> = known.map(|(name, value)| format!("{name}={value}")).collect();
+    format!("/silences?matchers={}", encoded(&lines.join("\n")))
 }
 
 fn evidence(lang: Lang, incident: &Incident) -> Markup {
@@ -120,6 +148,9 @@ fn location(ctx: &Context<'_>, incident: &Incident, node: Option<&Node>) -> Mark
     html! {
         section.panel {
             h2 { (lang.of("Where", "位置")) }
+            @if !incident.located.is_empty() {
+                ol.steps { @for place in &incident.located { (place_item(lang, place)) } }
+            }
             dl {
                 (row(lang.of("Ensemble", "集群"), Some(&incident.ensemble)))
                 (row(lang.of("Server", "服务器"), incident.instance.as_deref()))
@@ -138,6 +169,22 @@ fn location(ctx: &Context<'_>, incident: &Incident, node: Option<&Node>) -> Mark
                 }
             }
         }
+    }
+}
+
+/// A place where the fault may be, the likeliest first, and what speaks for it.
+fn place_item(lang: Lang, place: &Located) -> Markup {
+    let kind = match place.kind.as_str() {
+        "member" => lang.of("member", "成员"),
+        "link" => lang.of("link", "链路"),
+        "disk" => lang.of("disk", "磁盘"),
+        "client" => lang.of("client", "客户端"),
+        "path" => lang.of("path", "路径"),
+        "view" => lang.of("the monitor's own view", "监控自身的视野"),
+        other => other,
+    };
+    html! {
+        li { (kind) " " span.id { (place.what) } span.why { (place.evidence) } }
     }
 }
 
@@ -202,6 +249,11 @@ fn actions(ctx: &Context<'_>, incident: &Incident) -> Markup {
                     input id="by" name="by" required maxlength="64" autocomplete="username";
                     button.primary type="submit" { (label) }
                 }
+            }
+            @if incident.state.is_open() && incident.suppressed_by.is_none() {
+                p.quiet { a href=(silence_link(incident)) {
+                    (lang.of("Silence it for a time", "静默一段时间"))
+                } }
             }
         }
     }

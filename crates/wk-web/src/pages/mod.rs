@@ -3,13 +3,19 @@
 //! Pure functions from what the monitor's handle gave to HTML. maud escapes every value; nothing
 //! here marks text as already escaped.
 
+mod audit;
 mod fleet;
 mod incident;
 mod notice;
+mod rules;
+mod silences;
 
+pub(crate) use audit::audit;
 pub(crate) use fleet::fleet;
 pub(crate) use incident::{Detail, incident};
 pub(crate) use notice::{Notice, notice};
+pub(crate) use rules::rules;
+pub(crate) use silences::{Quiet, silences};
 
 use maud::{DOCTYPE, Markup, html};
 use wk_monitor::{Level, Timestamp};
@@ -62,9 +68,34 @@ fn tone(level: Level) -> &'static str {
     }
 }
 
+/// How a page follows what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// At once; without a script every ten seconds.
+    Live,
+    /// Every five seconds; without a script every ten.
+    Slow,
+    /// As slow, but without a script never: a form would be emptied under somebody's hands.
+    Form,
+    /// Not at all.
+    Still,
+}
+
+impl Pace {
+    /// Least milliseconds between two readings by the script; 0 is never.
+    fn millis(self) -> u32 {
+        match self {
+            Self::Live => 500,
+            Self::Slow | Self::Form => 5000,
+            Self::Still => 0,
+        }
+    }
+}
+
 /// Puts `main` into the frame of all pages.
-fn frame(ctx: &Context<'_>, title: &str, main: &Markup) -> Markup {
+fn frame(ctx: &Context<'_>, title: &str, pace: Pace, main: &Markup) -> Markup {
     let lang = ctx.lang;
+    let reloads = matches!(pace, Pace::Live | Pace::Slow);
     html! {
         (DOCTYPE)
         html lang=(lang.tag()) {
@@ -76,22 +107,56 @@ fn frame(ctx: &Context<'_>, title: &str, main: &Markup) -> Markup {
                 link rel="icon" type="image/svg+xml" href=(assets::ICON);
                 link rel="stylesheet" href=(assets::STYLE);
                 script src=(assets::SCRIPT) defer {}
-                noscript { meta http-equiv="refresh" content="10"; }
+                @if reloads { noscript { meta http-equiv="refresh" content="10"; } }
             }
             body {
                 a.skip href="#main" { (lang.of("Skip to content", "跳到正文")) }
                 header.top {
                     a.brand href="/" { span.mark aria-hidden="true" {} "Watchkeeper" }
+                    (navigation(ctx))
                     span.live role="status"
                         data-on=(lang.of("live", "实时"))
                         data-off=(lang.of("not live: trying again", "未连接，正在重试")) {}
                 }
-                main id="main" tabindex="-1" { (main) }
+                main id="main" tabindex="-1" data-pace=(pace.millis()) { (main) }
                 (footer(ctx))
             }
         }
     }
 }
+
+fn navigation(ctx: &Context<'_>) -> Markup {
+    let lang = ctx.lang;
+    let places = [
+        ("/", lang.of("Fleet", "总览")),
+        ("/silences", lang.of("Silences", "静默")),
+        ("/rules", lang.of("Rules", "规则")),
+        ("/audit", lang.of("Audit", "审计")),
+    ];
+    html! {
+        nav.places aria-label=(lang.of("Pages", "页面")) {
+            @for (path, name) in places {
+                a href=(path) aria-current=[(ctx.path == path).then_some("page")] { (name) }
+            }
+        }
+    }
+}
+
+/// A value of a query, so that no character of it means anything in an address.
+fn encoded(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    out
+}
+
+const HEX: [char; 16] =
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
 
 fn footer(ctx: &Context<'_>) -> Markup {
     let lang = ctx.lang;

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Context, frame};
+use super::{Context, Pace, frame};
 
 /// What such a page says.
 #[derive(Clone, Debug)]
@@ -33,5 +33,5 @@ pub(crate) fn notice(ctx: &Context<'_>, notice: &Notice<'_>) -> Markup {
         }
         p { a href=(notice.back) { "← " (ctx.lang.of("Back", "返回")) } }
     };
-    frame(ctx, notice.headline, &main)
+    frame(ctx, notice.headline, Pace::Still, &main)
 }

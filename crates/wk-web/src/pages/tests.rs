@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use wk_monitor::{Fleet, IncidentState, Level, View};
+use wk_monitor::{
+    AuditEntry, AuditPage, IncidentState, Level, Maintenance, RuleHealth, RuleState, Rules,
+    Silence, Term, View,
+};
 
 use super::*;
 use crate::fixture;
@@ -46,7 +49,8 @@ fn worst_comes_first() {
 #[test]
 fn empty_states_tell_what_to_do() {
     let mut view = fixture::view();
-    let mut fleet = Fleet { level: Level::Ok, channels: Vec::new(), ..(*view.fleet).clone() };
+    let mut fleet = (*view.fleet).clone();
+    (fleet.level, fleet.open_incidents, fleet.channels) = (Level::Ok, 0, Vec::new());
     fleet.ensembles.truncate(1);
     fleet.ensembles[0].nodes.clear();
     fleet.ensembles[0].groups.clear();
@@ -108,6 +112,134 @@ fn values_cannot_become_markup() {
         with_context(Lang::En, |c| incident(c, Detail::Full(&detail), &view.fleet).into_string());
     assert!(!page.contains("<script>alert"), "{page}");
     assert_eq!(page.matches("<script").count(), 1, "only our own file");
+}
+
+#[test]
+fn silences_and_windows_stand_with_who_until_when_and_why() {
+    let term = |active| Term {
+        by: "ann<".to_owned(),
+        reason: "load test".to_owned(),
+        starts_at: fixture::ago(60),
+        ends_at: fixture::ago(-3600),
+        active,
+        ended_by: (!active).then(|| "bob".to_owned()),
+        suppresses: vec!["2b90e4d1-3".to_owned()],
+    };
+    let silence = |id: &str, active| Silence {
+        id: id.to_owned(),
+        matchers: vec!["rule=NodeDown".to_owned(), "node=~\"<b>\"".to_owned()],
+        term: term(active),
+    };
+    let window = Maintenance {
+        id: "maintenance-1".to_owned(),
+        ensemble: "prod".to_owned(),
+        server: Some("zk1.example.internal:2181".to_owned()),
+        term: term(true),
+    };
+    let all = [silence("silence-2", true), silence("silence-1", false)];
+    let fleet = fixture::view().fleet;
+    let draw = |lang, over| {
+        let windows = std::slice::from_ref(&window);
+        let quiet = Quiet { silences: &all, windows, fleet: &fleet, matchers: "a=b\nc=d", over };
+        with_context(lang, |ctx| silences(ctx, &quiet).into_string())
+    };
+    let page = draw(Lang::En, false);
+    let first = ["rule=NodeDown", "silence-2", "ann&lt;", "load test", "/incidents/2b90e4d1-3"];
+    assert!(order(&page, &first).is_sorted());
+    assert!(page.contains(r#"action="/silences/silence-2/end""#) && page.contains("a=b\nc=d"));
+    assert!(page.contains("prod/zk1.example.internal:2181</code>"));
+    assert!(page.contains(r#"action="/maintenance/maintenance-1/end""#));
+    assert!(page.contains(r#"value="prod/zk2.example.internal:2181""#), "to be chosen");
+    assert!(!page.contains("silence-1") && !page.contains("<b>") && !page.contains("refresh"));
+    let page = draw(Lang::Zh, true);
+    assert!(page.contains("silence-1") && page.contains("已结束") && page.contains("bob"));
+    assert!(!page.contains("/silences/silence-1/end"), "what is over cannot be ended");
+}
+
+#[test]
+fn rules_say_how_they_stand_and_what_is_wrong() {
+    let rule = |rule: &str, state, error: Option<&str>| RuleState {
+        rule: rule.to_owned(),
+        state,
+        values: vec![0.25],
+        error: error.map(str::to_owned),
+        expr: "up < 1".to_owned(),
+        ..RuleState::default()
+    };
+    let all = Rules {
+        rules: vec![
+            rule("Bad", RuleHealth::Error, Some("many-to-many <x>")),
+            rule("Good", RuleHealth::Inactive, None),
+        ],
+        errors: vec!["own.yml:5: Own: unclosed".to_owned()],
+    };
+    let page = with_context(Lang::En, |ctx| rules(ctx, &all).into_string());
+    let want = ["2 in force", "own.yml:5: Own: unclosed", "Bad", "0.250", "many-to-many &lt;x&gt;"];
+    assert!(order(&page, &want).is_sorted());
+    assert!(page.contains("up &lt; 1") && page.contains("nothing found"));
+}
+
+#[test]
+fn the_audit_leads_on_and_to_what_each_line_is_about() {
+    let entry = |id, about: &str| AuditEntry {
+        id,
+        about: about.to_owned(),
+        text: "found <i>".to_owned(),
+        actor: "monitor".to_owned(),
+        ..AuditEntry::default()
+    };
+    let all =
+        AuditPage { audit: vec![entry(8, "2b90e4d1-3"), entry(7, "silence-1")], next: Some(7) };
+    let page = with_context(Lang::En, |ctx| audit(ctx, &all, true).into_string());
+    let want = ["found &lt;i&gt;", "/incidents/2b90e4d1-3", "/silences?all=true", "before=7"];
+    assert!(order(&page, &want).is_sorted());
+    assert!(page.contains("data-pace=\"0\"") && page.contains("Newest"));
+}
+
+#[test]
+fn what_nobody_is_told_of_does_not_need_you() {
+    let mut view = fixture::view();
+    let hushed = wk_monitor::Incident {
+        suppressed_by: Some("silence-3".to_owned()),
+        summary: "hushed one".to_owned(),
+        ..fixture::incident("feed-1", IncidentState::Suppressed)
+    };
+    view.incidents.push(Arc::new(hushed.clone()));
+    let page = fleet_page(Lang::En, &view);
+    assert!(
+        order(&page, &["2 things need you", "Nobody is told of 1 more", "hushed one"]).is_sorted()
+    );
+    let detail =
+        wk_monitor::IncidentDetail { incident: hushed, ..fixture::detail(IncidentState::Firing) };
+    let page =
+        with_context(Lang::En, |c| incident(c, Detail::Full(&detail), &view.fleet).into_string());
+    order(&page, &["Nobody is told of it", r#"href="/silences""#, "silence-3"]);
+    let page = incident_page(Lang::En, IncidentState::Firing);
+    let link = "/silences?matchers=rule%3DNodeDown%0Aensemble%3Dlocal%0Agroup%3Dweb%0Anode%3Dweb-2";
+    order(&page, &[link]);
+}
+
+#[test]
+fn a_page_of_ten_thousand_groups_is_small() {
+    let mut view = fixture::view();
+    let mut fleet = (*view.fleet).clone();
+    fleet.ensembles.truncate(1);
+    let ensemble = &mut fleet.ensembles[0];
+    let blank = ensemble.groups[0].clone();
+    for n in 0..10_000 {
+        let name = format!("g{n}");
+        ensemble.nodes.push(fixture::node(Some(&name), "n", wk_monitor::NodeState::Up));
+        let group =
+            wk_monitor::Group { name: Some(name), up: 1, starting: 0, left: 0, ..blank.clone() };
+        ensemble.groups.push(group);
+    }
+    view.fleet = Arc::new(fleet);
+    let page = fleet_page(Lang::En, &view);
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+    assert!(
+        page.contains("and 9953 more groups") && page.contains(">web-2<"),
+        "the worst is there"
+    );
 }
 
 #[test]
