@@ -93,6 +93,11 @@ const PEER_GROUPS: &[Group] = &[
         needs: &[Peer::Python],
     },
     Group {
+        module: "hostile",
+        title: "hostile names, broken rules, unknown keys",
+        needs: &[Peer::Python],
+    },
+    Group {
         module: "alarm",
         title: "the first alarm, end to end",
         needs: &[Peer::ZooKeeper, Peer::Python],

@@ -11,7 +11,7 @@ use wk_peers::fetch::library_path;
 use wk_peers::wait::{LONG, until};
 use wk_peers::{Peer, Process};
 
-use crate::harness::{cache, peer};
+use crate::harness::{binary, cache, peer};
 use crate::up::Up;
 
 /// The browser driven by `drive.js`. Its libraries are for it alone: they can break others, such
@@ -65,17 +65,31 @@ fn pages_look_right_in_every_shape() {
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     fs::create_dir_all(&pictures).unwrap();
     let base = format!("http://127.0.0.1:{}", up.web);
+    let shoot = |page: &str, path: &str, width: &str, scheme: &str, lang: &str| {
+        let out = pictures.join(format!("{page}-{width}-{scheme}-{lang}.png"));
+        let url = format!("{base}{path}?lang={lang}");
+        let out = out.to_str().unwrap();
+        browser.run(&["shot", &url, out, width, scheme, lang]);
+        assert!(fs::metadata(out).unwrap().len() > 10_000, "{out} is empty");
+    };
     for (page, path) in [("fleet", "/".to_owned()), ("incident", format!("/incidents/{id}"))] {
         for width in ["1280", "390"] {
             for scheme in ["light", "dark"] {
                 for lang in ["en", "zh"] {
-                    let out = pictures.join(format!("{page}-{width}-{scheme}-{lang}.png"));
-                    let url = format!("{base}{path}?lang={lang}");
-                    let out = out.to_str().unwrap();
-                    browser.run(&["shot", &url, out, width, scheme, lang]);
-                    assert!(fs::metadata(out).unwrap().len() > 10_000, "{out} is empty");
+                    shoot(page, &path, width, scheme, lang);
                 }
             }
+        }
+    }
+    let silence = Command::new(binary())
+        .args(["silence", "add", "rule=NodeDown", "group=shop", "--for", "1h", "--by", "Zhang Wei"])
+        .args(["--reason", "load test of the shop", "--monitor", &base])
+        .output()
+        .unwrap();
+    assert!(silence.status.success(), "{silence:?}");
+    for page in ["silences", "rules", "audit"] {
+        for (width, scheme, lang) in [("1280", "dark", "zh"), ("390", "light", "en")] {
+            shoot(page, &format!("/{page}"), width, scheme, lang);
         }
     }
 }
@@ -102,4 +116,12 @@ fn pages_are_read_without_javascript_and_answered_by_keyboard() {
     browser.run(&["ack", &url, "Zhang Wei"]);
     let taken = up.incident("NodeDown", "acknowledged");
     assert_eq!(taken["acknowledged_by"], "Zhang Wei");
+    // A silence is asked for and ended by forms alone.
+    let url = format!("http://127.0.0.1:{}/silences?matchers=rule%3DNodeDown", up.web);
+    browser.run(&["silence", &url, "Zhang Wei"]);
+    let silences = up.api("/api/v1/silences?all=true");
+    let silence = &silences["silences"][0];
+    assert_eq!((&silence["by"], &silence["ended_by"]), (&"Zhang Wei".into(), &"Zhang Wei".into()));
+    // `rule` and `alertname` are one label.
+    assert_eq!(silence["matchers"][0], "alertname=\"NodeDown\"");
 }

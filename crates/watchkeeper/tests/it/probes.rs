@@ -69,7 +69,7 @@ fn one_server(version: Version) {
     let given = Ports {
         metrics: version.has_metrics().then_some(member.metrics),
         admin: version.has_admin().then_some(member.admin),
-        alone_on_host: false,
+        ..Ports::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -110,7 +110,7 @@ fn one_server(version: Version) {
     let ensemble = alone(&shut);
     runtime.block_on(async {
         // Ports that nobody listens at: a default port may be another server's.
-        let nothing = Ports { metrics: Some(1), admin: Some(1), alone_on_host: false };
+        let nothing = Ports { metrics: Some(1), admin: Some(1), ..Ports::default() };
         let mut looker = looker(ensemble.members[0].address(), nothing);
         let hidden = |look: &Look| {
             let kinds = kinds(look);

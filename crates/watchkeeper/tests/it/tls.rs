@@ -1,6 +1,8 @@
 //! The secure port of Apache ZooKeeper 3.9.5, which asks every client for a certificate: our verbs
 //! and four-letter words through TLS, and what people read when something does not fit.
 
+mod monitor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -29,8 +31,15 @@ impl<'d> Files<'d> {
 
     /// `NAME.crt`, `NAME.key`, and both in `NAME.both`, as Apache wants them.
     fn issue(&self, name: &str, host: &str) -> (PathBuf, PathBuf) {
+        self.issue_until(name, host, 2100)
+    }
+
+    /// One that is not valid any more from the beginning of a year on.
+    fn issue_until(&self, name: &str, host: &str, year: i32) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let mut certificate = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        certificate.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
         let pem = certificate.signed_by(&key, &self.issuer).unwrap().pem();
         let path = |end: &str| self.dir.join(format!("{name}.{end}"));
         fs::write(path("crt"), &pem).unwrap();
@@ -40,21 +49,29 @@ impl<'d> Files<'d> {
     }
 }
 
-/// Apache with a secure port that demands certificates of `ours`.
-fn secure_apache(dir: &Path) -> (Server, String) {
-    let [port] = wait::free_ports().unwrap();
+/// Lines of zoo.cfg for a secure port at `host` that demands certificates of `ours` and shows that
+/// of `name`.
+fn secure_lines(dir: &Path, name: &str, host: &str, port: u16) -> Vec<String> {
     let store = |kind: &str, file: &str| {
         let path = dir.join(file);
         format!("ssl.{kind}.location={}\nssl.{kind}.type=PEM", path.display())
     };
-    let spec = control_spec(dir)
-        .with("serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory")
-        .with("authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider")
-        .with(&format!("secureClientPort={port}"))
-        .with("secureClientPortAddress=127.0.0.1")
-        .with("ssl.clientAuth=need")
-        .with(&store("keyStore", "server.both"))
-        .with(&store("trustStore", "ours.pem"));
+    vec![
+        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory".to_owned(),
+        "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider".to_owned(),
+        format!("secureClientPort={port}"),
+        format!("secureClientPortAddress={host}"),
+        "ssl.clientAuth=need".to_owned(),
+        store("keyStore", &format!("{name}.both")),
+        store("trustStore", "ours.pem"),
+    ]
+}
+
+/// Apache with such a port, its files in `dir` and itself in `home`.
+fn secure_apache(dir: &Path, home: &Path, name: &str) -> (Server, String) {
+    let [port] = wait::free_ports().unwrap();
+    let lines = secure_lines(dir, name, "127.0.0.1", port);
+    let spec = lines.iter().fold(control_spec(home), |spec, line| spec.with(line));
     (start(&spec), format!("127.0.0.1:{port}"))
 }
 
@@ -71,7 +88,7 @@ fn a_secure_port_serves_us_and_refusals_say_why() {
     ours.issue("server", "127.0.0.1");
     let (certificate, key) = ours.issue("operator", "operator");
     Files::new(dir.path(), "theirs");
-    let (server, secure) = secure_apache(dir.path());
+    let (server, secure) = secure_apache(dir.path(), dir.path(), "server");
     let file = |name: &str| dir.path().join(name).display().to_string();
     let (ca, other, crt, pem_key) =
         (file("ours.pem"), file("theirs.pem"), file("operator.crt"), file("operator.key"));

@@ -2,6 +2,8 @@
 //   requests, sideways scroll, or text whose contrast is below 4.5 to 1.
 // drive.js live URL TEXT: waits until TEXT is on the open page, which must not have been loaded anew.
 // drive.js plain URL TEXT: TEXT must be there without JavaScript.
+// drive.js silence URL NAME: adds the silence whose conditions are filled in and ends it, by forms
+//   without JavaScript.
 // drive.js ack URL NAME: fills in the form with the keyboard alone and waits for NAME on the page.
 const { chromium } = require('playwright-core');
 const [verb, url, ...rest] = process.argv.slice(2);
@@ -56,6 +58,15 @@ const verbs = {
   async plain(browser, [text]) {
     const page = await open(browser, { locale: 'en-US', javaScriptEnabled: false });
     await page.getByText(text).first().waitFor({ timeout: 10000 });
+  },
+  async silence(browser, [name]) {
+    const page = await open(browser, { locale: 'en-US', javaScriptEnabled: false });
+    await page.locator('#silence-by').fill(name);
+    await page.getByRole('button', { name: 'Silence', exact: true }).click();
+    await page.getByText('End it now').click();
+    await page.locator('.terms input[name=by]').fill(name);
+    await page.getByRole('button', { name: 'End it', exact: true }).click();
+    await page.getByText('None in force.').waitFor({ timeout: 60000 });
   },
   async ack(browser, [name]) {
     const page = await open(browser, { locale: 'en-US' });
