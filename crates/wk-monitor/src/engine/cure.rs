@@ -255,7 +255,7 @@ fn in_words(refusal: &Refusal, lang: Lang) -> String {
         (Refusal::Off, Lang::En) => "the action of the group is switched off".to_owned(),
         (Refusal::Off, Lang::Zh) => "该组的动作已关闭".to_owned(),
         (Refusal::NotFiring, Lang::En) => {
-            "no node of a group with an on_down action is down by this incident".to_owned()
+            "no node is down by this incident in a group with an on_down action".to_owned()
         }
         (Refusal::NotFiring, Lang::Zh) => {
             "该事件当前没有带 on_down 动作的分组中的宕机节点".to_owned()
