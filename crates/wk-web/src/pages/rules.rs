@@ -31,7 +31,8 @@ pub(crate) fn rules(ctx: &Context<'_>, rules: &Rules) -> Markup {
 
 fn counts(lang: Lang, rules: &Rules) -> String {
     let count = |state| rules.rules.iter().filter(|rule| rule.state == state).count();
-    let (all, firing) = (rules.rules.len(), count(RuleHealth::Firing));
+    let firing = rules.rules.iter().filter(|rule| alarms(rule)).count();
+    let all = rules.rules.len();
     let (pending, failed) = (count(RuleHealth::Pending), count(RuleHealth::Error));
     lang.of(
         format!("{all} in force · {firing} firing · {pending} pending · {failed} failed"),
@@ -39,10 +40,16 @@ fn counts(lang: Lang, rules: &Rules) -> String {
     )
 }
 
+/// Whether it fires and that is a fault: nobody is told of what has no severity (Watchdog).
+fn alarms(rule: &RuleState) -> bool {
+    rule.state == RuleHealth::Firing && rule.severity.as_deref() != Some("none")
+}
+
 fn item(ctx: &Context<'_>, rule: &RuleState) -> Markup {
     let lang = ctx.lang;
     let (tone, word) = match rule.state {
         RuleHealth::Error => ("critical", lang.of("failed", "出错")),
+        RuleHealth::Firing if !alarms(rule) => ("ok", lang.of("firing, as it must", "按设计触发")),
         RuleHealth::Firing => ("critical", lang.of("firing", "告警中")),
         RuleHealth::Pending => ("warning", lang.of("pending", "待定")),
         RuleHealth::Inactive => ("ok", lang.of("nothing found", "未发现异常")),
@@ -59,7 +66,14 @@ fn item(ctx: &Context<'_>, rule: &RuleState) -> Markup {
                 }
             }
             p.quiet {
-                @if let Some(severity) = &rule.severity { (severity) " · " }
+                @match rule.severity.as_deref() {
+                    // A template: each alert has its own.
+                    Some(text) if text.contains("{{") => {
+                        (lang.of("severity by the node", "严重程度由节点决定")) " · "
+                    },
+                    Some(text) => { (text) " · " },
+                    None => {},
+                }
                 @if rule.kind == "recording" { (lang.of("recording", "记录规则")) " · " }
                 (lang.of("for ", "持续 ")) (rule.hold) " s · "
                 (lang.of("every ", "每 ")) (rule.interval) " s"

@@ -170,13 +170,24 @@ fn rules_say_how_they_stand_and_what_is_wrong() {
         rules: vec![
             rule("Bad", RuleHealth::Error, Some("many-to-many <x>")),
             rule("Good", RuleHealth::Inactive, None),
+            RuleState {
+                severity: Some("none".to_owned()),
+                ..rule("Watchdog", RuleHealth::Firing, None)
+            },
         ],
         errors: vec!["own.yml:5: Own: unclosed".to_owned()],
     };
     let page = with_context(Lang::En, |ctx| rules(ctx, &all).into_string());
-    let want = ["2 in force", "own.yml:5: Own: unclosed", "Bad", "0.250", "many-to-many &lt;x&gt;"];
+    let want = [
+        "3 in force · 0 firing",
+        "own.yml:5: Own: unclosed",
+        "Bad",
+        "0.250",
+        "many-to-many &lt;x&gt;",
+    ];
     assert!(order(&page, &want).is_sorted());
     assert!(page.contains("up &lt; 1") && page.contains("nothing found"));
+    assert!(page.contains("firing, as it must"), "a watchdog that fires is well");
 }
 
 #[test]
