@@ -277,10 +277,12 @@ pub(super) fn expiry_wave(rig: &mut Rig) -> Result<Fault> {
 /// Starts a follower again after `change`; the fault begins when it serves.
 fn changed(rig: &mut Rig, change: impl FnOnce(&mut Rig, usize)) -> Result<Fault> {
     let index = follower(rig)?;
+    let begun = Instant::now();
     rig.ensemble.stop(index)?;
     change(rig, index);
     rig.ensemble.restart(index)?;
-    Ok(Fault::new(Instant::now(), Subject::Ensemble { at: vec![address(rig, index)] }))
+    let subject = Subject::Ensemble { at: vec![address(rig, index)] };
+    Ok(Fault::new(Instant::now(), subject).since(begun))
 }
 
 pub(super) fn config_drift(rig: &mut Rig) -> Result<Fault> {

@@ -249,8 +249,8 @@ fn networks() -> Vec<Kind> {
             &["ZkElectionPortUnreachable"],
             inject::election_port,
         )
-        // An open port is tried each half minute: each try costs its server lines in its log.
-        .patience(60)
+        // An open port is tried once a minute: each try costs its server lines in its log.
+        .patience(90)
         .on(net()),
         Kind::new("loss", "5 % of all packets are lost, for a minute", &[], inject::loss)
             .patience(60)

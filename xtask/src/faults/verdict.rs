@@ -67,6 +67,8 @@ type Step = Box<dyn FnMut(&mut Rig) -> Result<()>>;
 /// A fault that was made.
 pub(super) struct Fault {
     pub(super) at: Instant,
+    /// When its making began, if consequences may be told before it is there.
+    pub(super) since: Option<Instant>,
     pub(super) subject: Subject,
     /// The server whose loss must be told in the end, for the faults of our own making.
     pub(super) told: Option<String>,
@@ -76,7 +78,12 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: Instant, subject: Subject) -> Self {
-        Self { at, subject, told: None, step: None }
+        Self { at, since: None, subject, told: None, step: None }
+    }
+
+    pub(super) fn since(mut self, since: Instant) -> Self {
+        self.since = Some(since);
+        self
     }
 
     pub(super) fn step(mut self, step: impl FnMut(&mut Rig) -> Result<()> + 'static) -> Self {
@@ -125,6 +132,7 @@ impl Verdict {
     pub(super) fn of(kind: &Kind, fault: &Fault, seen: &[Seen]) -> Self {
         let mut verdict = Self::default();
         let mut told = std::collections::BTreeSet::new();
+        let begun = fault.since.unwrap_or(fault.at);
         for one in seen.iter().filter(|one| one.status == "firing" && one.rule != "Watchdog") {
             let this = Told {
                 rule: one.rule.clone(),
@@ -144,7 +152,7 @@ impl Verdict {
                 } else {
                     verdict.also.push(this);
                 }
-            } else if kind.also.contains(&one.rule.as_str()) && late_enough {
+            } else if kind.also.contains(&one.rule.as_str()) && one.at >= begun {
                 verdict.also.push(this);
             } else {
                 verdict.wrong.push(this);
@@ -230,6 +238,19 @@ mod tests {
         assert!(!verdict.is_detected(&kind));
         assert_eq!(verdict.wrong.len(), 2);
         assert!(verdict.wrong[0].after_ms < -900 && verdict.wrong[1].after_ms >= 900);
+    }
+
+    #[test]
+    fn a_restart_that_makes_the_fault_has_consequences_of_its_own() {
+        let at = Instant::now();
+        let after = |seconds| at + Duration::from_secs(seconds);
+        let kind = kind("config-drift");
+        let subject = Subject::Ensemble { at: Vec::new() };
+        let fault = Fault::new(after(5), subject).since(after(2));
+        let down =
+            |seconds| seen(after(seconds), "ZkServerUnreachable", json!({ "instance": "h" }));
+        assert_eq!(Verdict::of(&kind, &fault, &[down(1)]).wrong.len(), 1);
+        assert_eq!(Verdict::of(&kind, &fault, &[down(3)]).also.len(), 1);
     }
 
     #[test]
