@@ -77,6 +77,14 @@ const SHIPPED: &[Row] = &[
     },
     Row {
         cause: NO_LEADER,
+        // A server that leaves its quorum may count one of its threads as dead.
+        effects: &["ZkCriticalThreadDied"],
+        same: Same::Ensemble,
+        heal: Heal::Window(Duration::from_mins(5)),
+        veil: Veil::Hidden,
+    },
+    Row {
+        cause: NO_LEADER,
         effects: &["NodeDown", "NodeSuspected", "GroupBelowMinimum"],
         same: Same::Ensemble,
         heal: Heal::Sessions,

@@ -189,8 +189,8 @@ impl Sight {
         }
     }
 
-    /// Whether a fault of `subject` is believed: what is silent there is so for others too, or
-    /// somebody else has answered the monitor since.
+    /// Whether a fault of `subject` is believed: what is silent there has been silent in two looks,
+    /// for one may have met a busy moment, and somebody else has answered the monitor since.
     pub fn is_confirmed(&self, now: Mono, policy: &SightPolicy, subject: &Subject) -> bool {
         let Some(ensemble) = self.ensembles.get(&subject.ensemble) else { return true };
         let concerned = |name: &str| subject.instance.as_deref().is_none_or(|only| only == name);
@@ -201,7 +201,7 @@ impl Sight {
                 match server.silent_since {
                     Some(silent) => {
                         since = Some(since.map_or(silent, |s| s.min(silent)));
-                        anew &= server.begun.is_some_and(|begun| begun >= silent);
+                        anew &= server.begun.is_some_and(|begun| begun > silent);
                     }
                     // Somebody there speaks, or nobody has asked yet.
                     None => return true,
@@ -211,7 +211,8 @@ impl Sight {
         let Some(since) = since else { return true };
         let all = self.servers().count();
         let answered = |server: &ServerSight| server.answered.is_some_and(|at| at > since);
-        all < 2 || (anew && self.servers().any(answered)) || now.since(since) >= policy.confirm
+        let confirmed = anew && (all < 2 || self.servers().any(answered));
+        confirmed || now.since(since) >= policy.confirm
     }
 
     /// Whether the absence of a fault of `subject` can be seen. `by_look`: for its rule any look

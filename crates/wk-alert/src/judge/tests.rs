@@ -184,6 +184,29 @@ fn one_silent_server_of_three_is_found_within_seconds() {
 }
 
 #[test]
+fn one_silent_look_is_not_believed_however_long_the_next_one_takes() {
+    let mut world = World::new(&[("a", 3)], &mut Dice(1));
+    world.run(3);
+    let at = |ms: u64| Mono(ms * 1_000_000);
+    let claim = || Claim {
+        subject: Subject::server(UNREACHABLE, "a", "a2:2181"),
+        severity: Severity::Warning,
+        detail: annotated(),
+        fires: true,
+    };
+    let from = world.ms;
+    world.sight.take("a", "a2:2181", at(from), at(from + 1000), Look::Silent);
+    world.sight.take("a", "a1:2181", at(from + 1100), at(from + 1200), Look::Figures);
+    world.ms += 2200;
+    world.step(vec![claim()]);
+    assert_eq!(world.told(), Vec::<String>::new());
+    world.sight.take("a", "a2:2181", at(from + 1500), at(from + 2500), Look::Silent);
+    world.ms += 300;
+    world.step(vec![claim()]);
+    assert_eq!(world.told(), ["!ZkServerUnreachable a2:2181"]);
+}
+
+#[test]
 fn a_cut_off_monitor_is_one_fault_and_not_a_flood() {
     for seed in 0..200 {
         let mut dice = Dice(seed);
