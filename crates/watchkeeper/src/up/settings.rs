@@ -68,8 +68,11 @@ impl Settings {
             for server in &args.servers {
                 host_and_port(server)?;
             }
-            ensembles.retain(|ensemble| ensemble.name != GIVEN);
-            ensembles.insert(0, EnsembleConfig::new(GIVEN, args.servers.clone()));
+            // The servers of the command line win; what else the file says of that ensemble stays.
+            let at = ensembles.iter().position(|ensemble| ensemble.name == GIVEN);
+            let main = at.map(|at| ensembles.remove(at));
+            let main = main.unwrap_or_else(|| EnsembleConfig::new(GIVEN, Vec::new()));
+            ensembles.insert(0, EnsembleConfig { servers: args.servers.clone(), ..main });
             None
         };
         for ensemble in &mut ensembles {
@@ -142,4 +145,34 @@ fn host_and_port(server: &str) -> anyhow::Result<()> {
     let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let legal = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     if legal { Ok(()) } else { Err(Code::Usage.of(anyhow!("{server}: must be HOST:PORT"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_the_command_line_win_and_the_rest_of_their_table_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = dir.path().join("watchkeeper.toml");
+        let text = "[ensemble.dev]\nservers = [\"dev:1\"]\n\
+                    [ensemble.main]\nservers = [\"old:1\"]\nagents = [\"zk1:7182\"]\n";
+        std::fs::write(&config, text).expect("written");
+        let args = Args {
+            servers: vec!["zk1:2181".to_owned()],
+            client: None,
+            web: None,
+            data: None,
+            config: Some(config),
+            notify: Vec::new(),
+            lang: None,
+            tap: false,
+            insecure: false,
+            log: crate::logging::LogArgs::default(),
+        };
+        let settings = Settings::read(&args).expect("legal");
+        let [main, dev] = &settings.ensembles[..] else { panic!("{:?}", settings.ensembles) };
+        assert_eq!((&*main.name, &main.servers[..]), ("main", &args.servers[..]));
+        assert_eq!((&main.agents[..], &*dev.name), (&["zk1:7182".to_owned()][..], "dev"));
+    }
 }
