@@ -147,6 +147,26 @@ async fn mntr_gives_the_figures_where_there_is_no_page() {
 }
 
 #[tokio::test]
+async fn before_its_first_figures_a_server_has_those_of_its_word() {
+    let stub = Stub::start().await;
+    stub.say("srvr", Say::text(SRVR));
+    stub.say("mntr", Say::Hang);
+    stub.say("conf", Say::text(CONF));
+    let mut looker =
+        looker(&stub, Ports { admin: Some(1), metrics: Some(1), alone_on_host: false });
+    // Who serves without any figures would look as if it did not serve, and lead nobody.
+    let look = looker.look(1).await;
+    assert!(serves(&look) && stub.asked("mntr") == 1, "{:?}", look.outcome);
+    assert_eq!(values(&look)["znode_count"], 10.0);
+    assert!(values(&look).contains_key("leader_uptime"));
+    // Those of `mntr` stand over an answer that does not come.
+    stub.say("mntr", Say::text(MNTR));
+    let all = until(&mut looker, |look| values(look).contains_key("looking_count")).await;
+    assert_eq!(values(&all)["znode_count"], 10.0);
+    assert!(!values(&looker.look(3).await).contains_key("looking_count"), "nothing new");
+}
+
+#[tokio::test]
 async fn a_page_that_never_ends_is_cut_and_the_server_is_up() {
     let stub = Stub::start().await;
     stub.say("srvr", Say::text(SRVR));

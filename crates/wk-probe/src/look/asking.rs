@@ -105,7 +105,13 @@ impl Looker {
                     }
                     Ok(AdminAnswer::NotServing) => Sight::NotServing(NOT_SERVING.to_owned(), None),
                     Ok(AdminAnswer::Failed(_) | AdminAnswer::Strange) | Err(_) => {
-                        Sight::Serving(None)
+                        // Before its first figures a word's are better than none: a server without
+                        // any looks as if it did not serve.
+                        if self.series.has_figures() {
+                            Sight::Serving(None)
+                        } else {
+                            self.by_word().await
+                        }
                     }
                 }
             }
@@ -163,7 +169,9 @@ impl Looker {
                     }
                 }
                 // It may say more next time: what stood still stands.
-                None if !self.refused.contains_key("mntr") => return Sight::Serving(None),
+                None if !self.refused.contains_key("mntr") && self.series.has_figures() => {
+                    return Sight::Serving(None);
+                }
                 Some(Answer::Refused | Answer::NotServing | Answer::Nothing) | None => (),
             }
         }

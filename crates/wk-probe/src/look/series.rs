@@ -41,6 +41,11 @@ impl SeriesOfServer {
         }
     }
 
+    /// Whether figures of it stand.
+    pub(super) fn has_figures(&self) -> bool {
+        !self.figures.is_empty()
+    }
+
     /// How long it has been seen to lead.
     pub(super) fn leading_for(&self) -> Duration {
         self.leading_since.map(|since| since.elapsed()).unwrap_or_default()
