@@ -88,6 +88,8 @@ pub struct EnsembleConfig {
     pub recipes: Recipes,
     /// Whether no canary writes to it.
     pub canary_off: bool,
+    /// Whether nobody tries the election ports of its servers.
+    pub election_ports_off: bool,
     /// Where the pages of its servers are.
     pub ports: PagePorts,
 }

@@ -22,6 +22,7 @@ use crate::canary::{Canaries, Perch};
 use crate::channel::{Channel, Message};
 use crate::config::{Config, EnsembleConfig};
 use crate::discover::Discovery;
+use crate::doors::Doors;
 use crate::handle::{Change, Command, View};
 use crate::incident::Incident;
 use crate::judgement::Judgement;
@@ -231,6 +232,7 @@ impl Engine {
             phis: PhiSeries::new(&config.name, config.site.as_deref()),
             agents: BTreeMap::new(),
             _looking: self.look_from_outside(&config, &client),
+            doors: Doors::start(index, &config, &self.events),
             config,
             membership,
             servers: Vec::new(),

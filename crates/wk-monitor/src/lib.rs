@@ -11,6 +11,7 @@ mod channel;
 mod config;
 mod convert;
 mod discover;
+mod doors;
 mod engine;
 mod handle;
 mod incident;

@@ -13,6 +13,7 @@ use crate::agents::AgentSeries;
 use crate::canary::Perch;
 use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
+use crate::doors::Doors;
 use crate::member::Membership;
 use crate::own::NodeSeries;
 use crate::phi::PhiSeries;
@@ -43,6 +44,8 @@ pub(crate) struct Watched {
     pub(crate) agents: BTreeMap<String, AgentSeries>,
     /// Pull the agents' pages and look at recipes as long as they are kept.
     pub(crate) _looking: Vec<Task>,
+    /// Its election ports.
+    pub(crate) doors: Doors,
     pub(crate) old_watches: bool,
     /// Finds its members as long as this is kept.
     pub(crate) _discovery: Task,

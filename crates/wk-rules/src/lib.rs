@@ -21,7 +21,7 @@ mod write;
 mod yaml;
 
 pub use alert::{Alert, AlertState, Severity};
-pub use catalogue::{Catalogue, Shipped, Which};
+pub use catalogue::{BESIDE, Catalogue, Shipped, Which};
 pub use duration::{format_duration, parse_duration};
 pub use error::{RuleError, RuleErrors};
 pub use export::{Form, Spelling, export, export_files};

@@ -15,7 +15,7 @@ use crate::print;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  watchkeeper rules export -o zookeeper.yml             (the 58 shipped alerts)
+  watchkeeper rules export -o zookeeper.yml             (the shipped alerts)
   watchkeeper rules export --zookeeper 3.10             (counters end in _total)
   watchkeeper rules export --format prometheusrule | kubectl apply -f -
   watchkeeper rules export --set ZkFollowerLag.txns=5000 --set prod/ZkFsyncSlow.millis=20

@@ -124,6 +124,7 @@ struct RawEnsemble {
     #[serde(default)]
     expected: Vec<String>,
     canary: Option<bool>,
+    election_ports: Option<bool>,
     #[serde(default)]
     recipes: RawRecipes,
     #[serde(default)]
@@ -293,6 +294,7 @@ fn ensemble(
         presets: super::preset::presets(&key("presets"), raw.presets)?,
         expected: raw.expected,
         canary_off: raw.canary == Some(false),
+        election_ports_off: raw.election_ports == Some(false),
         recipes: raw.recipes.check(&key("recipes"))?,
         name,
     })
@@ -404,6 +406,8 @@ pub(super) fn is_address(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wk_probe::recipes::Recipes;
+
     use super::*;
 
     fn parse(text: &str) -> Result<FileConfig, String> {
@@ -459,6 +463,7 @@ mod tests {
             site = "hangzhou"
             tap = true
             canary = false
+            election_ports = false
             recipes = { locks = ["/locks/*"] }
             agents = ["zk1:7182"]
             presets = ["kafka"]
@@ -480,14 +485,13 @@ mod tests {
         assert_eq!(file.listen.as_deref(), Some("[::1]:7182"));
         let prod = &file.ensembles["prod"];
         let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>();
+        let recipes = Recipes { locks: list(&["/locks/*"]), ..Recipes::default() };
         let expected = EnsembleConfig {
             site: Some("hangzhou".into()),
             tap: true,
             canary_off: true,
-            recipes: wk_probe::recipes::Recipes {
-                locks: list(&["/locks/*"]),
-                ..Default::default()
-            },
+            election_ports_off: true,
+            recipes,
             agents: list(&["zk1:7182"]),
             presets: vec![crate::config::PresetConfig {
                 name: "kafka".into(),

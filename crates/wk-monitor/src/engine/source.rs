@@ -53,6 +53,7 @@ impl Engine {
             servers.push(WatchedServer::new(detector, probing, perch));
         }
         watched.servers = servers;
+        watched.doors.follow(&watched.membership.members);
         // Those that left: their probes end with them.
         for gone in &known {
             watched.notes.remove(&canary::about(gone.detector.instance()));

@@ -48,7 +48,11 @@ impl Bench {
         let seeds: Vec<String> = seeds.iter().map(|seed| (*seed).to_owned()).collect();
         let client = Client::builder(&seeds.join(",")).start().unwrap();
         let registry = crate::task::supervise("registry", std::future::pending);
-        let config = EnsembleConfig { canary_off: true, ..EnsembleConfig::new("e", seeds) };
+        let config = EnsembleConfig {
+            canary_off: true,
+            election_ports_off: true,
+            ..EnsembleConfig::new("e", seeds)
+        };
         let followers = Followers { registry, tap: None };
         engine.watch(config, client, Nodes::new(), false, followers);
         engine.ready(Vec::new());

@@ -202,6 +202,21 @@ fn a_paused_leader_is_told_by_the_canary_within_five_seconds() {
 }
 
 #[test]
+fn a_follower_cut_off_from_its_leader_is_told_before_it_knows_itself() {
+    let seen = |server, after| match server {
+        2 if after >= 9500 => Seen::Looking,
+        _ => usual(server),
+    };
+    // It hangs for 2.5 s, and again.
+    let fails = |server, after| server == 2 && after >= 2500 && (after - 2500) % 2500 < 1000;
+    let told_after = slowest("ZkServerNotServing", seen, fails);
+    assert!(told_after <= 10_000, "{told_after}");
+    // A write that fails once through one server.
+    let once = |server, after| server == 2 && (2500..3500).contains(&after);
+    assert_eq!(told(|server, _| usual(server), once), Vec::<String>::new());
+}
+
+#[test]
 fn a_rejoin_loop_is_told_within_fifteen_seconds() {
     // The member serves at each other look, and its counter runs.
     let seen = |server, after| match server {
