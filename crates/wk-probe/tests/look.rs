@@ -152,8 +152,7 @@ async fn before_its_first_figures_a_server_has_those_of_its_word() {
     stub.say("srvr", Say::text(SRVR));
     stub.say("mntr", Say::Hang);
     stub.say("conf", Say::text(CONF));
-    let mut looker =
-        looker(&stub, Ports { admin: Some(1), metrics: Some(1), alone_on_host: false });
+    let mut looker = looker(&stub, Ports { admin: Some(1), metrics: Some(1), ..Ports::default() });
     // Who serves without any figures would look as if it did not serve, and lead nobody.
     let look = looker.look(1).await;
     assert!(serves(&look) && stub.asked("mntr") == 1, "{:?}", look.outcome);

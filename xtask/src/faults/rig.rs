@@ -275,8 +275,17 @@ impl Monitor {
         let log = dir.join("up.log");
         let started = Instant::now();
         let process = None;
-        let (_robot, _agents) = (robot, agents);
-        Ok(Self { process, webhook, spare, started, web, command, log, _robot, _agents })
+        Ok(Self {
+            process,
+            webhook,
+            spare,
+            started,
+            web,
+            command,
+            log,
+            _robot: robot,
+            _agents: agents,
+        })
     }
 
     /// Starts it, a second time over the same data.
