@@ -13,6 +13,7 @@ mod cargo;
 mod faults;
 mod fuzz;
 mod golden;
+mod monitor_bench;
 mod report;
 mod sim;
 mod tap_cost;
@@ -57,6 +58,9 @@ enum Command {
         /// How long to try seeds.
         #[arg(long, conflicts_with = "seed")]
         minutes: Option<u64>,
+        /// Play so many histories of a monitor that crashes instead.
+        #[arg(long, conflicts_with_all = ["seed", "minutes"])]
+        alerts: Option<u64>,
     },
     /// Fuzzes a decoder, guided by coverage, until stopped (needs cargo-fuzz).
     Fuzz {
@@ -75,6 +79,11 @@ enum Command {
     Bench {
         #[command(flatten)]
         args: bench::BenchArgs,
+    },
+    /// What the monitor costs and how soon it tells, with 100 servers and 10 000 nodes on one core.
+    MonitorBench {
+        #[command(flatten)]
+        args: monitor_bench::MonitorBenchArgs,
     },
     /// Faults on real ensembles: the right notification, about whom, how soon, and what else.
     Faults {
@@ -107,6 +116,7 @@ fn main() -> ExitCode {
             exit(bench::build_and_run(&args))
         }
         Command::BenchRun { args } => exit(bench::run(&args)),
+        Command::MonitorBench { args } => exit(monitor_bench::run(&args)),
         Command::Faults { args } => exit(faults::run(&args)),
         Command::TapCost { args } => exit(tap_cost::run(&args)),
         Command::LimitServer { file } => exit(bench::serve_limit(&file)),
@@ -121,7 +131,9 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Golden { check: false } => checks(golden::write),
-        Command::Sim { seed, minutes } => checks(|report| sim::run(report, seed, minutes)),
+        Command::Sim { seed, minutes, alerts } => {
+            checks(|report| sim::run(report, seed, minutes, alerts))
+        }
         Command::Fuzz { target, seconds } => checks(|report| {
             report.begin("fuzz");
             let outcome = fuzz::run(&target, seconds);

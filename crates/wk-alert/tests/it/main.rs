@@ -5,13 +5,18 @@ mod world;
 
 use simulation::{Sabotage, run};
 
-const SEEDS: u64 = 1000;
+/// Histories of the test command; `cargo xtask sim --alerts N` plays more.
+const SEEDS: u64 = 3000;
+/// Where that command says how many.
+const SEEDS_WANTED: &str = "WATCHKEEPER_ALERT_SEEDS";
 /// Histories of each broken driver.
 const BROKEN_SEEDS: u64 = 40;
 
 #[test]
 fn each_episode_is_told_once_and_none_is_lost() {
-    for seed in 0..SEEDS {
+    let wanted = std::env::var(SEEDS_WANTED).ok();
+    let seeds = wanted.map_or(SEEDS, |seeds| seeds.parse().expect("a number of seeds"));
+    for seed in 0..seeds {
         if let Err(wrong) = run(seed, Sabotage::None) {
             panic!("seed {seed}: {wrong}");
         }
