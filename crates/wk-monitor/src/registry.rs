@@ -11,22 +11,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::debug;
-use wk_alert::node::{Alive, Input, NodeKey, Observation};
+use wk_alert::node::{Input, NodeKey, Observation};
 use wk_client::{
-    Client, Error, ErrorCode, Event, EventStream, EventType, Stat, Status, WatchEvent, WatchMode,
-    Watcher,
+    Client, Error, ErrorCode, Event, EventStream, EventType, Status, WatchEvent, WatchMode,
 };
 
 use crate::config::EnsembleConfig;
 
 mod flat;
+mod read;
 
 use flat::{Fired, Flats};
+use read::{Found, Reader, arm};
 
 /// Where nodes are registered.
 const ROOT: &str = "/nodes";
 const ALIVE: &str = "alive";
-/// Reads under way at a time.
+/// Nodes that are read at a time, over the whole registry; each costs the server three questions,
+/// which go together.
 const READS_MAX: usize = 64;
 /// After so long without a session it is said why there is none.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -316,7 +318,7 @@ impl Registry {
 
     async fn look_at_member(&mut self, group: &str, id: &str) -> Result<Result<(), Gone>, Error> {
         let key = NodeKey { group: Some(group.to_owned()), id: id.to_owned() };
-        let seen = read_node(&self.client, &key).await?;
+        let seen = Reader::new(self.client.clone()).node(&key).await?;
         if let Some(Kind::Group(members)) = self.top.get_mut(group) {
             match seen {
                 Some(_) => members.insert(id.to_owned()),
@@ -331,8 +333,8 @@ impl Registry {
 
     async fn look_at_top(&mut self, name: &str) -> Result<Result<(), Gone>, Error> {
         let before = self.keys_under(name);
-        let found = read_top(&self.client, name, self.proven.contains(name), self.was_group(name));
-        let found = found.await?;
+        let reader = Reader::new(self.client.clone());
+        let found = reader.top(name, self.proven.contains(name), self.was_group(name)).await?;
         self.remember(name, found.as_ref());
         let nodes = found.map(|found| found.nodes).unwrap_or_default();
         let now: BTreeSet<NodeKey> = nodes.iter().map(|(key, _)| key.clone()).collect();
@@ -359,16 +361,17 @@ impl Registry {
         };
         let known: BTreeSet<String> = names.iter().cloned().collect();
         let mut reads = JoinSet::new();
+        let reader = Reader::new(self.client.clone());
         let mut names = names.into_iter();
         let mut nodes = Vec::new();
         loop {
             while reads.len() < READS_MAX
                 && let Some(name) = names.next()
             {
-                let (client, proven) = (self.client.clone(), self.proven.contains(&name));
+                let (reader, proven) = (reader.clone(), self.proven.contains(&name));
                 let was_group = self.was_group(&name);
                 reads.spawn(async move {
-                    let found = read_top(&client, &name, proven, was_group).await;
+                    let found = reader.top(&name, proven, was_group).await;
                     (name, found)
                 });
             }
@@ -483,12 +486,6 @@ fn unregistered() -> Observation {
 #[derive(Clone, Copy, Debug)]
 struct Gone;
 
-/// A child of the root as it was read.
-struct Found {
-    kind: Kind,
-    nodes: Vec<(NodeKey, Observation)>,
-}
-
 async fn next(watch: &mut Watch) -> Option<Event> {
     match watch {
         Watch::Recursive(stream) => stream.next().await,
@@ -499,144 +496,5 @@ async fn next(watch: &mut Watch) -> Option<Event> {
             }
             Some(Event::Resync)
         }
-    }
-}
-
-/// Arms one-shot watches on the root, its children and theirs.
-async fn arm(client: &Client) -> Result<JoinSet<()>, Error> {
-    let mut fired = JoinSet::new();
-    let mut wait = |mut watcher: Watcher| {
-        fired.spawn(async move {
-            // Lost with its session: that too asks for a new look.
-            let _ = watcher.fired().await;
-        });
-    };
-    let (root, watcher) = client.exists_watch(ROOT).await?;
-    wait(watcher);
-    let mut level = if root.is_some() { vec![ROOT.to_owned()] } else { vec![] };
-    for depth in 0..3 {
-        let mut below = Vec::new();
-        for path in level {
-            let (children, _, watcher) = match client.children_watch(&path).await {
-                Ok(found) => found,
-                Err(Error::Server(ErrorCode::NoNode)) => continue,
-                Err(err) => return Err(err),
-            };
-            wait(watcher);
-            let children = children.iter().filter(|name| *name != ALIVE && depth < 2);
-            below.extend(children.map(|name| format!("{path}/{name}")));
-        }
-        level = below;
-    }
-    Ok(fired)
-}
-
-/// Reads a child of the root: a node, or a group with its nodes; none if it is gone.
-async fn read_top(
-    client: &Client,
-    name: &str,
-    proven: bool,
-    was_group: bool,
-) -> Result<Option<Found>, Error> {
-    let path = format!("{ROOT}/{name}");
-    let (children, stat) = match client.children_stat(&path).await {
-        Ok(found) => found,
-        Err(Error::Server(ErrorCode::NoNode)) => return Ok(None),
-        Err(err) => return Err(err),
-    };
-    let is_node = proven
-        || children.iter().any(|child| child == ALIVE)
-        || (children.is_empty() && !was_group);
-    if is_node {
-        let key = NodeKey { group: None, id: name.to_owned() };
-        let seen = complete(client, &key, &children, &stat).await?;
-        return Ok(seen.map(|seen| Found { kind: Kind::Node, nodes: vec![(key, seen)] }));
-    }
-    let mut members = BTreeSet::new();
-    let mut nodes = Vec::new();
-    let mut children = children.into_iter();
-    let mut reads = JoinSet::new();
-    loop {
-        while reads.len() < READS_MAX
-            && let Some(id) = children.next()
-        {
-            let (client, group) = (client.clone(), Some(name.to_owned()));
-            reads.spawn(async move {
-                let key = NodeKey { group, id };
-                let seen = read_node(&client, &key).await;
-                (key, seen)
-            });
-        }
-        let Some(read) = reads.join_next().await else { break };
-        let (key, seen) = read.map_err(|_| Error::Closed)?;
-        if let Some(seen) = seen? {
-            members.insert(key.id.clone());
-            nodes.push((key, seen));
-        }
-    }
-    Ok(Some(Found { kind: Kind::Group(members), nodes }))
-}
-
-/// Reads a node; none if it is not registered.
-async fn read_node(client: &Client, key: &NodeKey) -> Result<Option<Observation>, Error> {
-    match client.children_stat(&key.path()).await {
-        Ok((children, stat)) => complete(client, key, &children, &stat).await,
-        Err(Error::Server(ErrorCode::NoNode)) => Ok(None),
-        Err(err) => Err(err),
-    }
-}
-
-/// Reads what its children and stat, read together, do not tell of a node.
-///
-/// The order matters. Whether it ever had children is told with the children: a first child that
-/// comes between two reads must not look like one that went. The data comes last: what was written
-/// before `alive` went is in it. Whatever changes meanwhile brings an event.
-async fn complete(
-    client: &Client,
-    key: &NodeKey,
-    children: &[String],
-    stat: &Stat,
-) -> Result<Option<Observation>, Error> {
-    let path = key.path();
-    let alive = if children.iter().any(|child| child == ALIVE) {
-        client.exists(&format!("{path}/{ALIVE}")).await?
-    } else {
-        None
-    };
-    let znode = match client.get(&path).await {
-        Ok(znode) => znode,
-        Err(Error::Server(ErrorCode::NoNode)) => return Ok(None),
-        Err(err) => return Err(err),
-    };
-    let mut data = znode.data.unwrap_or_default();
-    let leaving = says_leaving(&data).then_some(znode.stat.mzxid);
-    data.truncate(DATA_MAX);
-    let alive = alive.map(|stat| Alive { owner: stat.ephemeral_owner, czxid: stat.czxid });
-    let had_children = stat.cversion != 0;
-    Ok(Some(Observation { leaving, had_children, alive, expected: false, data }))
-}
-
-/// `state=leaving`, alone or among other words, or JSON with `"state": "leaving"`.
-fn says_leaving(data: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(data) else { return false };
-    let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    let in_json = json.is_some_and(|json| json["state"] == "leaving");
-    let mut words = text.split(|c: char| c.is_whitespace() || ";,&".contains(c));
-    in_json || words.any(|word| word == "state=leaving")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leaving_is_said_in_two_ways() {
-        for yes in ["state=leaving", "host=a\nstate=leaving\n", r#"{"a":1,"state":"leaving"}"#] {
-            assert!(says_leaving(yes.as_bytes()), "{yes}");
-        }
-        for no in ["", "state=up", r#"{"state":"up"}"#, r#"["leaving"]"#, "xstate=leaving"] {
-            assert!(!says_leaving(no.as_bytes()), "{no}");
-        }
-        assert!(!says_leaving(&[0xff]));
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct SeriesOfServer {
     /// `up`, unless it cannot be told.
     up: BTreeSet<Labels>,
     figures: BTreeSet<Labels>,
+    /// The labels of the last figures in the page's order, if each row was a series of its own: a
+    /// page rarely changes its rows, and then nothing of them is made or compared anew.
+    rows: Vec<Labels>,
     facts: BTreeSet<Labels>,
     leading_since: Option<Instant>,
 }
@@ -36,6 +39,7 @@ impl SeriesOfServer {
             common: common.into(),
             up: BTreeSet::new(),
             figures: BTreeSet::new(),
+            rows: Vec::new(),
             facts: BTreeSet::new(),
             leading_since: None,
         }
@@ -73,9 +77,18 @@ impl SeriesOfServer {
         replace(&mut self.up, up, at, &mut samples);
         if figures.is_some() || !matches!(outcome, Outcome::Serving { .. }) {
             let series = figures.map(|figures| figures.series.as_slice()).unwrap_or_default();
-            let labelled = series.iter().map(|series| (self.labels(series), series.value));
-            let labelled: Vec<_> = labelled.collect();
-            replace(&mut self.figures, labelled, at, &mut samples);
+            if self.has_rows_of(series) {
+                let rows = self.rows.iter().cloned().zip(series);
+                samples.extend(rows.map(|(labels, row)| Sample { labels, at, value: row.value }));
+            } else {
+                let labelled = series.iter().map(|series| (self.labels(series), series.value));
+                let labelled: Vec<_> = labelled.collect();
+                let begin = samples.len();
+                replace(&mut self.figures, labelled, at, &mut samples);
+                let unique = self.figures.len() == series.len();
+                let rows = samples[begin..].iter().take(series.len()).filter(|_| unique);
+                self.rows = rows.map(|sample| sample.labels.clone()).collect();
+            }
         }
         let labelled = facts.iter().filter(|_| answers).map(|(name, label, value)| {
             let own = label.as_ref().map(|(name, value)| (*name, value.as_str()));
@@ -88,6 +101,20 @@ impl SeriesOfServer {
 
     fn common(&self) -> impl Iterator<Item = (&str, &str)> {
         self.common.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether these are the rows of the last figures, in the same order.
+    fn has_rows_of(&self, series: &[Series]) -> bool {
+        let ours = self.common().filter(|(_, value)| !value.is_empty()).count();
+        let is_of = |(labels, row): (&Labels, &Series)| {
+            // No label of the page gave way to one of ours.
+            labels.len() == 1 + row.labels.len() + ours
+                && labels.name() == row.name
+                && row.labels.iter().all(|(name, value)| labels.get(name) == value)
+        };
+        !series.is_empty()
+            && self.rows.len() == series.len()
+            && self.rows.iter().zip(series).all(is_of)
     }
 
     /// A label of the page that is called as one of ours gives way to it.
@@ -107,6 +134,8 @@ fn replace(
 ) {
     let mut known = BTreeSet::new();
     for (labels, value) in now {
+        // The same set of labels, and not an equal one, takes no room again.
+        let labels = live.get(&labels).cloned().unwrap_or(labels);
         // Two series of the page may become one under our labels: the first counts.
         if known.insert(labels.clone()) {
             samples.push(Sample { labels, at, value });
@@ -162,7 +191,8 @@ mod tests {
         ];
         assert_eq!(shown(&lost), want);
         assert!(wk_promql::is_stale(lost[2].value));
-        let gone = Outcome::NoAnswer { reason: "refused".into() };
+        let silence = super::super::Silence::Full;
+        let gone = Outcome::NoAnswer { reason: "refused".into(), silence };
         let gone = series.take(4, &gone, None, &version("3.8.6"));
         assert_eq!(
             shown(&gone),
@@ -173,6 +203,44 @@ mod tests {
         let ends = series.take(6, &barred, None, &[]);
         assert!(shown(&ends) == ["up NaN"] && wk_promql::is_stale(ends[0].value), "not down");
         assert_eq!(series.take(7, &barred, None, &[]).len(), 0);
+    }
+
+    #[test]
+    fn rows_that_stay_keep_their_labels_and_any_change_is_noticed() {
+        let target = Target { instance: "h:1".into(), ..Target::default() };
+        let mut series = SeriesOfServer::new(&target);
+        let serving = Outcome::Serving { mode: "leader".into() };
+        let quantile = |quantile: &str, value| {
+            let labels = vec![("quantile".to_owned(), quantile.to_owned())];
+            Series { name: "a".into(), labels, value }
+        };
+        let mut take = |rows: Vec<Series>| {
+            let page = Figures { series: rows, ..Figures::default() };
+            let samples = series.take(1, &serving, Some(&page), &[]);
+            samples[1..].iter().map(|s| format!("{} {}", s.labels, s.value)).collect::<Vec<_>>()
+        };
+        let row = |quantile: &str, value: &str| {
+            format!("a{{instance=\"h:1\", job=\"zookeeper\", quantile=\"{quantile}\"}} {value}")
+        };
+        for value in [1.0, 2.0] {
+            let shown = take(vec![quantile("0.5", value), quantile("0.9", value + 1.0)]);
+            assert_eq!(
+                shown,
+                [row("0.5", &value.to_string()), row("0.9", &(value + 1.0).to_string())]
+            );
+        }
+        // The same rows in another order, one that changes its label, one more, one less.
+        let turned = take(vec![quantile("0.9", 1.0), quantile("0.5", 2.0)]);
+        assert_eq!(turned, [row("0.9", "1"), row("0.5", "2")]);
+        let other = take(vec![quantile("0.9", 1.0), quantile("0.99", 2.0)]);
+        assert_eq!(other, [row("0.9", "1"), row("0.99", "2"), row("0.5", "NaN")]);
+        let less = take(vec![quantile("0.9", 1.0)]);
+        assert_eq!(less, [row("0.9", "1"), row("0.99", "NaN")]);
+        // Twice the same: the first counts, as often as it is shown.
+        for _ in 0..2 {
+            assert_eq!(take(vec![quantile("0.9", 1.0), quantile("0.9", 5.0)]), [row("0.9", "1")]);
+        }
+        assert_eq!(take(vec![]), [row("0.9", "NaN")]);
     }
 
     #[test]
