@@ -17,6 +17,33 @@ pub const DATA_DIVERGED: &str = "ZkDataDiverged";
 /// How long an effect named by an annotation may outlast its cause.
 const HEAL_DEFAULT: Duration = Duration::from_mins(1);
 
+/// How long an ensemble takes to be whole again after an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Healing {
+    /// Until every session has had its fresh timeout: the longest that servers grant, and a tick.
+    /// Default 42 s, the longest with a tick of 2 s.
+    pub sessions: Duration,
+    /// Until every server has joined and serves. Default 30 s: ten ticks of 2 s to join, and half
+    /// as much to be looked at.
+    pub joining: Duration,
+}
+
+impl Default for Healing {
+    fn default() -> Self {
+        Self { sessions: Duration::from_secs(42), joining: Duration::from_secs(30) }
+    }
+}
+
+impl Healing {
+    /// Of servers with this `tickTime`, that grant sessions so long and wait for so many ticks for
+    /// one that joins (`initLimit`). No figure makes a cause speak for longer than 15 min.
+    pub fn of(tick: Duration, session_max: Duration, init_limit: u32) -> Self {
+        let half_more = tick.saturating_mul(init_limit).saturating_mul(3) / 2;
+        let sessions = session_max.saturating_add(tick).min(LINGER_MAX);
+        Self { sessions, joining: half_more.min(LINGER_MAX) }
+    }
+}
+
 /// What an effect must have in common with its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Same {
@@ -42,6 +69,8 @@ enum Heal {
     Window(Duration),
     /// Until every session had its fresh timeout.
     Sessions,
+    /// Until every server has joined, if it was there before that end.
+    Joining,
 }
 
 struct Row {
@@ -57,7 +86,7 @@ const SHIPPED: &[Row] = &[
         cause: NO_LEADER,
         effects: &["ZkServerNotServing", "ZkServerReadOnly", "NodeViewLost"],
         same: Same::Ensemble,
-        heal: Heal::Present(Duration::from_secs(30)),
+        heal: Heal::Joining,
         veil: Veil::Hidden,
     },
     Row {
@@ -140,9 +169,8 @@ pub(crate) fn named_causes(effect: &Incident) -> impl Iterator<Item = &str> {
     names.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
-/// Whether a fault about `cause` can hide `effect`, and how. `sessions` is how long after an
-/// election sessions may need.
-pub(crate) fn hiding(cause: &Subject, effect: &Incident, sessions: Duration) -> Option<Hiding> {
+/// Whether a fault about `cause` can hide `effect`, and how. `healing` is that of their ensemble.
+pub(crate) fn hiding(cause: &Subject, effect: &Incident, healing: Healing) -> Option<Hiding> {
     let about = &effect.subject;
     if cause.ensemble != about.ensemble || cause.rule == about.rule {
         return None;
@@ -155,7 +183,8 @@ pub(crate) fn hiding(cause: &Subject, effect: &Incident, sessions: Duration) -> 
         let (linger, newcomers) = match row.heal {
             Heal::Present(time) => (time, false),
             Heal::Window(time) => (time, true),
-            Heal::Sessions => (sessions, true),
+            Heal::Sessions => (healing.sessions, true),
+            Heal::Joining => (healing.joining, false),
         };
         return Some(Hiding { veil: row.veil, linger, newcomers });
     }

@@ -18,7 +18,7 @@ use crate::Now;
 use crate::fact::{Fact, FactKind};
 use crate::finding::{Detail, Finding, Severity, Subject};
 use crate::incident::{Fingerprint, Incident, IncidentId};
-use crate::inhibition::LINGER_MAX;
+use crate::inhibition::{Healing, LINGER_MAX};
 use crate::outbox::{Bundle, ChannelPolicy, Entry, EntryKey, Lane, Phase};
 use crate::silence::{Silence, SilenceId};
 
@@ -42,9 +42,8 @@ pub struct Policy {
     pub group_wait: Duration,
     /// Incidents in one message, at most. Default 50.
     pub bundle_max: usize,
-    /// How long after an election every session may need to show its life: one session timeout
-    /// and a tick. Default 42 s, the longest that servers grant with a tick of 2 s.
-    pub sessions: Duration,
+    /// How long an ensemble needs after an election where its servers do not tell.
+    pub healing: Healing,
     /// How long a fault waits for a cause that is about to be found. Default 5 s.
     pub cause_wait: Duration,
     /// Figures of a fault that lasts are stored at most this often. Default 15 s.
@@ -68,7 +67,7 @@ impl Default for Policy {
             ack_for: Duration::from_hours(1),
             group_wait: Duration::from_secs(30),
             bundle_max: 50,
-            sessions: Duration::from_secs(42),
+            healing: Healing::default(),
             cause_wait: Duration::from_secs(5),
             refresh: Duration::from_secs(15),
             retention: Duration::from_hours(2160),
@@ -153,7 +152,7 @@ pub enum LedgerError {
     #[error("too many silences are in force")]
     TooManySilences,
     /// It would be over before it begins, or last longer than anything is kept.
-    #[error("must last longer than no time and at most 90 days")]
+    #[error("must last longer than no time and at most as long as incidents are kept")]
     BadDuration,
 }
 
@@ -192,6 +191,8 @@ fn rule_in(subject: &Subject) -> RuleIn {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     policy: Policy,
+    /// Of the ensembles whose servers tell how long they need.
+    healing: BTreeMap<String, Healing>,
     incidents: BTreeMap<IncidentId, Incident>,
     doubts: BTreeMap<Fingerprint, Pending>,
     episodes: BTreeMap<Fingerprint, u64>,
@@ -239,6 +240,7 @@ impl Ledger {
         let lanes = lanes.map(|c| (c.name.clone(), Lane::new(c.clone()))).collect();
         let mut ledger = Self {
             policy,
+            healing: BTreeMap::new(),
             incidents: BTreeMap::new(),
             doubts: BTreeMap::new(),
             episodes: saved.episodes,
@@ -302,6 +304,16 @@ impl Ledger {
         if is_open {
             self.watch_ack(now, &id);
         }
+    }
+
+    /// The servers of an ensemble tell how long it needs after an election.
+    pub fn set_healing(&mut self, ensemble: &str, healing: Healing) {
+        self.healing.insert(ensemble.to_owned(), healing);
+    }
+
+    /// How long an ensemble needs after an election.
+    pub fn healing(&self, ensemble: &str) -> Healing {
+        self.healing.get(ensemble).copied().unwrap_or(self.policy.healing)
     }
 
     /// All incidents kept, by id.

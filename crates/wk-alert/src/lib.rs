@@ -29,7 +29,7 @@ pub use fact::{Fact, FactKind};
 pub use finding::{Detail, Figure, Finding, Severity, Subject};
 pub use health::{Health, HealthPolicy, Pulse};
 pub use incident::{Fingerprint, Incident, IncidentId, IncidentState, Suppressed};
-pub use inhibition::Veil;
+pub use inhibition::{Healing, Veil};
 pub use judge::{Claim, Judge, JudgePolicy};
 pub use ledger::{
     AuditLine, Batch, Case, ChannelFigures, Ledger, LedgerError, Pending, Policy, Saved,

@@ -13,11 +13,13 @@ use crate::text::Lang;
 
 mod access;
 mod file;
+mod incidents;
 mod ports;
 mod preset;
 mod recipe;
 
 pub use file::{ConfigError, FileConfig};
+pub use incidents::IncidentsConfig;
 pub use ports::{PagePorts, PortPair};
 pub use preset::PresetConfig;
 
@@ -32,8 +34,8 @@ pub struct Config {
     pub page_url: String,
     /// Where notifications go.
     pub channels: Vec<Channel>,
-    /// A fault that comes back within this time is the same episode. Default 5 min.
-    pub hold: Duration,
+    /// How incidents are grouped, held and kept.
+    pub incidents: IncidentsConfig,
     /// How often a healthy server is asked that only words tell of. Default 2 s; one with a page is
     /// looked at each second.
     pub probe_interval: Duration,
@@ -55,7 +57,7 @@ impl Config {
             lang: Lang::En,
             page_url: "http://127.0.0.1:7181".to_owned(),
             channels: Vec::new(),
-            hold: Duration::from_mins(5),
+            incidents: IncidentsConfig::default(),
             probe_interval: Duration::from_secs(2),
             figures_interval: Duration::from_secs(10),
             probe_timeout: Duration::from_secs(1),

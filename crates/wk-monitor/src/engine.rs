@@ -31,7 +31,7 @@ use crate::monitor::SessionEnd;
 use crate::own::NodeSeries;
 use crate::phi::PhiSeries;
 use crate::probe::Report;
-use crate::publish::Watched;
+use crate::publish::{NodePictures, Watched};
 use crate::pulse::Heart;
 use crate::registry::News;
 use crate::rule_files::Texts;
@@ -156,7 +156,7 @@ impl Engine {
         let origin = Instant::now();
         let seed = u64::from(std::process::id()) ^ Timestamp::now().0.unsigned_abs();
         let channels = config.channels.iter().map(Channel::policy).collect();
-        let policy = Policy { hold: config.hold, channels, seed, ..Policy::default() };
+        let policy = Policy { channels, seed, ..config.incidents.policy() };
         let ledger = Ledger::restore(policy, start.saved, now(origin));
         let judgement = Judgement::begin(&config, &start.rules, &start.kept, now(origin));
         let curing = Curing::restore(&start.kept, now(origin));
@@ -228,6 +228,7 @@ impl Engine {
         let discovery = supervise("discovery", move || discovery.clone().run());
         self.ensembles.push(Watched {
             unsampled: BTreeSet::new(),
+            pictures: NodePictures::default(),
             node_series,
             phis: PhiSeries::new(&config.name, config.site.as_deref()),
             agents: BTreeMap::new(),
@@ -394,6 +395,7 @@ impl Engine {
         for key in out.changed {
             let record = watched.nodes.records().get(&key).cloned();
             watched.unsampled.insert(key.clone());
+            watched.pictures.change(&key);
             self.node_changes.push((watched.config.name.clone(), key, record));
         }
         for finding in &mut out.findings {
@@ -555,10 +557,11 @@ impl Engine {
     fn draw(&mut self) {
         let fleet = publish::fleet(
             &self.config,
-            &self.ensembles,
+            &mut self.ensembles,
             &self.ledger,
             &self.channels,
             &self.opened,
+            &self.judgement,
         );
         let mut incidents: Vec<Arc<Incident>> = self.worded.values().cloned().collect();
         incidents.sort_by(|a, b| (b.first_seen, &b.id).cmp(&(a.first_seen, &a.id)));

@@ -39,8 +39,8 @@ mod view;
 pub use audit::{AUDIT_LINES_MAX, AuditEntry, AuditPage};
 pub use channel::{Channel, UrlError, parse_notify};
 pub use config::{
-    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, OnDown, PagePorts, PortPair,
-    PresetConfig, RulesConfig,
+    Config, ConfigError, EnsembleConfig, FileConfig, GroupConfig, IncidentsConfig, OnDown,
+    PagePorts, PortPair, PresetConfig, RulesConfig,
 };
 pub use handle::{ActionError, Change, MonitorHandle, View};
 pub use incident::{
@@ -54,5 +54,5 @@ pub use text::{Lang, is_disturbing};
 pub use time::Timestamp;
 pub use view::{
     ChannelKind, ChannelStatus, ChannelTest, Delivery, DeliveryState, Ensemble, Fleet, Group,
-    Latency, Level, Node, NodeState, Phase, Server, ServerState, Sight,
+    Latency, Level, Node, NodeState, Phase, Server, ServerState, Sight, WindowFigures,
 };

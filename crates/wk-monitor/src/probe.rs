@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use wk_alert::server::Probe;
 use wk_client::Connect;
 use wk_probe::figures::Figures;
-use wk_probe::look::{self, Look, Looker, Outcome, SharedBoard, Target};
+use wk_probe::look::{self, Look, Looker, Outcome, SharedBoard, Silence, Target};
 use wk_probe::note::Note;
 use wk_promql::Sample;
 
@@ -33,6 +33,8 @@ const AFTER_LEADER: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) probe: Probe,
+    /// Where nobody answered: the host said that the port is closed.
+    pub(crate) refused: bool,
     pub(crate) took: Duration,
     /// What it says of itself, if it serves.
     pub(crate) srvr: Option<Srvr>,
@@ -55,6 +57,12 @@ pub(crate) struct Srvr {
     pub(crate) connections: Option<u64>,
     pub(crate) outstanding: Option<u64>,
     pub(crate) znodes: Option<u64>,
+    /// Txns behind the leader, as this look has it.
+    pub(crate) lag: Option<u64>,
+    /// In seconds.
+    pub(crate) fsync: Option<f64>,
+    pub(crate) leading: Option<f64>,
+    pub(crate) voters: Option<u64>,
 }
 
 impl Srvr {
@@ -66,6 +74,9 @@ impl Srvr {
             connections: self.connections.or(older.connections),
             outstanding: self.outstanding.or(older.outstanding),
             znodes: self.znodes.or(older.znodes),
+            fsync: self.fsync.or(older.fsync),
+            leading: self.leading.or(older.leading),
+            voters: self.voters.or(older.voters),
             ..self
         }
     }
@@ -139,10 +150,11 @@ fn until_next(now: i64, interval: Duration, phase: Duration) -> Duration {
 
 impl Report {
     fn of(look: Look) -> Self {
+        let refused = matches!(look.outcome, Outcome::NoAnswer { silence: Silence::Refused, .. });
         let probe = match look.outcome {
             Outcome::Serving { mode } => Probe::Serving { mode },
             Outcome::NotServing { answer } => Probe::NotServing { answer },
-            Outcome::NoAnswer { reason } => Probe::NoAnswer { reason },
+            Outcome::NoAnswer { reason, .. } => Probe::NoAnswer { reason },
             Outcome::Barred { reason } => Probe::Barred { reason },
         };
         let figures = look.figures.as_ref();
@@ -157,11 +169,18 @@ impl Report {
                 connections: figures.and_then(|f| whole(f, "num_alive_connections")),
                 outstanding: figures.and_then(|f| whole(f, "outstanding_requests")),
                 znodes: figures.and_then(|f| whole(f, "znode_count")),
+                lag: lag(&look.samples),
+                fsync: figures.and_then(fsync),
+                leading: figures
+                    .filter(|_| mode == "leader")
+                    .and_then(|f| Some(f.value("leader_uptime")? / 1000.0)),
+                voters: figures.and_then(|f| whole(f, "quorum_size")),
             }),
             Probe::NotServing { .. } | Probe::NoAnswer { .. } | Probe::Barred { .. } => None,
         };
         let mntr = figures.filter(|_| srvr.is_some()).map(rows);
-        Self { probe, took: look.took, srvr, mntr, samples: look.samples, notes: look.notes }
+        let Look { took, samples, notes, .. } = look;
+        Self { probe, refused, took, srvr, mntr, samples, notes }
     }
 }
 
@@ -171,9 +190,30 @@ fn latency(figures: &Figures) -> Option<Latency> {
     Some(Latency { min, avg, max: seconds("max_latency")? })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
 fn whole(figures: &Figures, name: &str) -> Option<u64> {
-    figures.value(name).filter(|value| *value >= 0.0).map(|value| value as u64)
+    figures.value(name).and_then(count)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn count(value: f64) -> Option<u64> {
+    (value >= 0.0).then_some(value as u64)
+}
+
+fn lag(samples: &[Sample]) -> Option<u64> {
+    let lag = samples.iter().find(|s| s.labels.name() == "watchkeeper_server_zxid_lag_txns")?;
+    count(lag.value)
+}
+
+/// The 99th percentile of its syncs, else their mean; none if it has not synced.
+fn fsync(figures: &Figures) -> Option<f64> {
+    let worst = figures.series.iter().find(|series| {
+        let is_99 = |(name, value): &(String, String)| name == "quantile" && value == "0.99";
+        series.name == "fsynctime" && series.labels.iter().any(is_99)
+    });
+    let worst = worst.map(|series| series.value).filter(|value| value.is_finite());
+    let mean = || Some(figures.value("fsynctime_sum")? / figures.value("fsynctime_count")?);
+    let millis = worst.or_else(mean).filter(|millis| millis.is_finite())?;
+    Some(millis / 1000.0)
 }
 
 /// `name{label="value"}` and the value.
@@ -210,14 +250,17 @@ mod tests {
     fn a_look_becomes_rows_and_figures_for_the_pages() {
         let figures = Figures::from_mntr(
             "zk_znode_count\t5\nzk_min_latency\t0\nzk_avg_latency\t0.5\nzk_max_latency\t12\n\
-             zk_fsynctime{quantile=\"0.5\"}\tNaN\n",
+             zk_fsynctime{quantile=\"0.5\"}\tNaN\nzk_fsynctime_sum\t30\nzk_fsynctime_count\t10\n\
+             zk_quorum_size\t3\nzk_leader_uptime\t9000\n",
         );
+        let name = "watchkeeper_server_zxid_lag_txns";
+        let behind = Sample { labels: wk_promql::Labels::metric(name, []), at: 1, value: 7.0 };
         let look = Look {
             instance: "h:1".into(),
             at: 1,
             took: Duration::ZERO,
             outcome: Outcome::Serving { mode: "follower".into() },
-            samples: vec![],
+            samples: vec![behind],
             figures: Some(figures),
             identity: look::Identity { zxid: Some(0x5_0000_0003), ..look::Identity::default() },
             notes: BTreeSet::new(),
@@ -228,6 +271,8 @@ mod tests {
         assert_eq!(srvr.zxid.as_deref(), Some("0x500000003"));
         assert_eq!(srvr.latency, Some(Latency { min: 0.0, avg: 0.0005, max: 0.012 }));
         assert_eq!((srvr.znodes, srvr.connections), (Some(5), None));
+        assert_eq!((srvr.lag, srvr.fsync, srvr.voters), (Some(7), Some(0.003), Some(3)));
+        assert_eq!(srvr.leading, None, "it follows now");
         let rows = report.mntr.expect("it has figures");
         let row = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert!(rows.contains(&row("znode_count", "5")));

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wk_alert::node::{NodeKey, NodeRecord, Nodes};
+use wk_alert::node::{NodeKey, Nodes};
 use wk_alert::server::{Probe, ServerDetector};
-use wk_alert::{Entry, Finding, Ledger, Now, Scope, Severity, Subject};
+use wk_alert::{Entry, Finding, Ledger, Now, Severity, Subject};
 use wk_client::Client;
 use wk_probe::note::Note;
 
@@ -14,6 +14,7 @@ use crate::canary::Perch;
 use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
 use crate::doors::Doors;
+use crate::judgement::Judgement;
 use crate::member::Membership;
 use crate::own::NodeSeries;
 use crate::phi::PhiSeries;
@@ -23,9 +24,13 @@ use crate::task::{Followers, Probing, Task};
 use crate::text::{Lang, Word};
 use crate::time::Timestamp;
 use crate::view::{
-    ChannelStatus, DeliveryState, Ensemble, Fleet, Group, Level, Node, NodeState, Server,
-    ServerState, Sight,
+    ChannelStatus, DeliveryState, Ensemble, Fleet, Level, Server, ServerState, Sight, WindowFigures,
 };
+
+mod nodes;
+
+pub(crate) use nodes::NodePictures;
+use nodes::OpenNodes;
 
 /// One ensemble as the owner knows it.
 pub(crate) struct Watched {
@@ -36,6 +41,8 @@ pub(crate) struct Watched {
     /// What keeps parts of the monitor from their work, by part.
     pub(crate) notes: BTreeMap<String, String>,
     pub(crate) nodes: Nodes,
+    /// Its nodes as they were last shown.
+    pub(crate) pictures: NodePictures,
     /// Nodes whose record changed since their series were last sampled.
     pub(crate) unsampled: BTreeSet<NodeKey>,
     pub(crate) node_series: NodeSeries,
@@ -142,13 +149,14 @@ impl WatchedServer {
 /// The whole picture.
 pub(crate) fn fleet(
     config: &Config,
-    ensembles: &[Watched],
+    ensembles: &mut [Watched],
     ledger: &Ledger,
     channels: &BTreeMap<String, Channel>,
     opened: &BTreeMap<String, u64>,
+    judgement: &Judgement,
 ) -> Fleet {
     let mut ensembles: Vec<Ensemble> =
-        ensembles.iter().map(|watched| ensemble(watched, ledger, config.lang)).collect();
+        ensembles.iter_mut().map(|watched| ensemble(watched, ledger, config.lang)).collect();
     ensembles.sort_by(|a, b| b.level.cmp(&a.level).then_with(|| a.name.cmp(&b.name)));
     Fleet {
         as_of: Timestamp::now(),
@@ -157,6 +165,12 @@ pub(crate) fn fleet(
         channels: channel_statuses(ledger, channels),
         open_incidents: ledger.incidents().values().filter(|i| needs_somebody(i)).count(),
         incidents_opened: opened.clone(),
+        notes: judgement.errors.iter().map(|err| config.lang.rule_file(err)).collect(),
+        window: WindowFigures {
+            series: judgement.window.series(),
+            bytes: judgement.window.bytes(),
+            refused: judgement.refused,
+        },
     }
 }
 
@@ -165,12 +179,18 @@ fn needs_somebody(incident: &wk_alert::Incident) -> bool {
     incident.is_open() && incident.suppressed.is_none()
 }
 
-fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
+fn ensemble(watched: &mut Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
     let mut open: BTreeMap<&Subject, &str> = BTreeMap::new();
+    let mut about_nodes = OpenNodes::new();
     let mut level = Level::Ok;
-    let about = |subject: &Subject| subject.ensemble == watched.name();
+    let name = watched.name().to_owned();
+    let about = |subject: &Subject| subject.ensemble == name;
     for incident in ledger.incidents().values().filter(|i| i.is_open() && about(&i.subject)) {
         open.insert(&incident.subject, &incident.id.0);
+        if incident.subject.rule == wk_alert::node::NODE_DOWN {
+            let Subject { group, node, .. } = &incident.subject;
+            about_nodes.insert((group.as_deref(), node.as_deref().unwrap_or_default()), incident);
+        }
         // Its cause, or the people who asked for quiet, speak for it.
         if incident.suppressed.is_some() {
             continue;
@@ -187,12 +207,9 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
     if !clear || servers.iter().any(|server| server.state == ServerState::Unknown) {
         level = level.max(Level::Unknown);
     }
-    let nodes: Vec<Node> = watched
-        .nodes
-        .records()
-        .iter()
-        .map(|(key, record)| node(key, record, watched, (ledger, &open), lang))
-        .collect();
+    let silent = ledger.silences_in_force().collect::<Vec<_>>();
+    let Watched { nodes, phis, pictures, .. } = watched;
+    let nodes = pictures.draw(nodes, phis, &about_nodes, &silent, lang);
     let session = watched.client.session();
     Ensemble {
         name: watched.name().to_owned(),
@@ -202,11 +219,23 @@ fn ensemble(watched: &Watched, ledger: &Ledger, lang: Lang) -> Ensemble {
             since: watched.nodes.clear_since().wall.into(),
             session: (session.0 != 0).then(|| session.to_string()),
         },
-        groups: groups(&nodes),
+        groups: nodes::groups(&nodes),
+        voters: voters(&watched.servers),
         servers,
         nodes,
         notes: notes(watched, lang),
     }
+}
+
+/// As the leader says, else as most others did.
+fn voters(servers: &[WatchedServer]) -> Option<u64> {
+    let told = |leads: bool| {
+        let of = servers.iter().filter_map(|server| server.srvr.as_ref());
+        of.filter(|srvr| (srvr.mode.as_deref() == Some("leader")) == leads)
+            .filter_map(|srvr| srvr.voters)
+            .max()
+    };
+    told(true).or_else(|| told(false))
 }
 
 fn server(one: &WatchedServer, ensemble: &str, open: &BTreeMap<&Subject, &str>) -> Server {
@@ -215,6 +244,7 @@ fn server(one: &WatchedServer, ensemble: &str, open: &BTreeMap<&Subject, &str>) 
     let rules = [wk_alert::server::UNREACHABLE, wk_alert::server::NOT_SERVING];
     let incident = rules.iter().find_map(|rule| open.get(&subject(rule)));
     let srvr = one.srvr.clone().unwrap_or_default();
+    let leads = srvr.mode.as_deref() == Some("leader");
     Server {
         instance: instance.to_owned(),
         state: one.detector.state().into(),
@@ -223,6 +253,9 @@ fn server(one: &WatchedServer, ensemble: &str, open: &BTreeMap<&Subject, &str>) 
         version: srvr.version,
         zxid: srvr.zxid,
         latency: srvr.latency,
+        lag: srvr.lag.filter(|_| one.detector.state() == wk_alert::server::ServerState::Up),
+        fsync_seconds: srvr.fsync,
+        leading_seconds: srvr.leading.filter(|_| leads),
         probe_seconds: one.probe_seconds,
         connections: srvr.connections,
         outstanding: srvr.outstanding,
@@ -237,86 +270,6 @@ fn server(one: &WatchedServer, ensemble: &str, open: &BTreeMap<&Subject, &str>) 
         probe_failures_total: one.failures,
         monitor_rows: Arc::clone(&one.mntr),
     }
-}
-
-fn node(
-    key: &NodeKey,
-    record: &NodeRecord,
-    watched: &Watched,
-    (ledger, open): (&Ledger, &BTreeMap<&Subject, &str>),
-    lang: Lang,
-) -> Node {
-    let clear = watched.nodes.is_clear();
-    let subject = Subject {
-        group: key.group.clone(),
-        node: Some(key.id.clone()),
-        ..Subject::ensemble(wk_alert::node::NODE_DOWN, watched.name())
-    };
-    // What cannot be seen is unknown, since the sight was lost.
-    let (state, since) = if clear {
-        let mut state = NodeState::from(record.state);
-        if state == NodeState::Up && watched.phis.suspects(key) {
-            state = NodeState::Suspect;
-        } else if state == NodeState::Down && is_maintained(ledger, &subject) {
-            state = NodeState::Maintenance;
-        }
-        (state, record.since)
-    } else {
-        (NodeState::Unknown, watched.nodes.clear_since().wall)
-    };
-    Node {
-        group: key.group.clone(),
-        id: key.id.clone(),
-        path: watched.nodes.path(key),
-        state,
-        since: since.into(),
-        session: record.alive.map(|alive| alive.owner.to_string()),
-        metadata: metadata(&record.data),
-        evidence: record.facts.iter().map(|fact| lang.fact(fact)).collect(),
-        incident: open.get(&subject).map(|id| (*id).to_owned()),
-    }
-}
-
-/// Whether a maintenance in force speaks for what is open about `subject`.
-fn is_maintained(ledger: &Ledger, subject: &Subject) -> bool {
-    let Some(incident) = ledger.open(subject) else { return false };
-    ledger.silences_in_force().any(|silence| {
-        matches!(silence.scope, Scope::Maintenance { .. }) && silence.scope.covers(incident)
-    })
-}
-
-fn metadata(data: &[u8]) -> serde_json::Value {
-    if data.is_empty() {
-        return serde_json::Value::Null;
-    }
-    let text = || serde_json::Value::String(String::from_utf8_lossy(data).into_owned());
-    serde_json::from_slice(data).unwrap_or_else(|_| text())
-}
-
-fn groups(nodes: &[Node]) -> Vec<Group> {
-    let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
-    for node in nodes {
-        let group = groups.entry(node.group.clone()).or_insert_with(|| Group {
-            name: node.group.clone(),
-            starting: 0,
-            up: 0,
-            down: 0,
-            left: 0,
-            suspect: 0,
-            unknown: 0,
-            maintenance: 0,
-        });
-        *match node.state {
-            NodeState::Starting => &mut group.starting,
-            NodeState::Up => &mut group.up,
-            NodeState::Down => &mut group.down,
-            NodeState::Left => &mut group.left,
-            NodeState::Suspect => &mut group.suspect,
-            NodeState::Unknown => &mut group.unknown,
-            NodeState::Maintenance => &mut group.maintenance,
-        } += 1;
-    }
-    groups.into_values().collect()
 }
 
 fn notes(watched: &Watched, lang: Lang) -> Vec<String> {

@@ -52,6 +52,14 @@ impl Lang {
         }
     }
 
+    /// What is wrong with a rule file.
+    pub(crate) fn rule_file(self, err: &str) -> String {
+        match self {
+            Self::En => format!("a rule file is not in force: {err}"),
+            Self::Zh => format!("规则文件未生效：{err}"),
+        }
+    }
+
     /// A fact as a sentence.
     pub(crate) fn fact(self, fact: &Fact) -> String {
         fill(self.template(fact.kind), &fact.args)

@@ -22,6 +22,23 @@ pub struct Fleet {
     pub open_incidents: usize,
     /// Incidents opened since this monitor started, by rule.
     pub incidents_opened: BTreeMap<String, u64>,
+    /// What keeps the monitor itself from its work: rule files that are not in force.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// How much it holds.
+    #[serde(default)]
+    pub window: WindowFigures,
+}
+
+/// How much the monitor's window of samples holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowFigures {
+    /// Series now.
+    pub series: usize,
+    /// Bytes of samples and labels.
+    pub bytes: usize,
+    /// Samples that were refused since the start: too many, too late, or with labels too long.
+    pub refused: u64,
 }
 
 /// The state of things in one word; also the exit code of `watchkeeper status`.
@@ -74,12 +91,35 @@ pub struct Ensemble {
     pub sight: Sight,
     /// Its servers, as configured.
     pub servers: Vec<Server>,
+    /// How many of its servers vote, as its leader says.
+    #[serde(default)]
+    pub voters: Option<u64>,
     /// The nodes registered under `/nodes`, by group and id.
-    pub nodes: Vec<Node>,
+    #[serde(with = "shared")]
+    pub nodes: Vec<Arc<Node>>,
     /// Counts per group, the nodes without a group among them (`name` null).
     pub groups: Vec<Group>,
     /// What the monitor could not see and the line that would fix it.
     pub notes: Vec<String>,
+}
+
+/// Pictures share the nodes that did not change between them; JSON does not show that.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Node;
+
+    pub(super) fn serialize<S: Serializer>(nodes: &[Arc<Node>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(nodes.iter().map(AsRef::as_ref))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Arc<Node>>, D::Error> {
+        Ok(Vec::<Node>::deserialize(from)?.into_iter().map(Arc::new).collect())
+    }
 }
 
 /// The monitor's own view of an ensemble.
@@ -136,6 +176,16 @@ pub struct Server {
     pub zxid: Option<String>,
     /// What it says about its own request latency since its start, in seconds.
     pub latency: Option<Latency>,
+    /// Txns behind the leader's last one.
+    #[serde(default)]
+    pub lag: Option<u64>,
+    /// How long the slowest hundredth of its log's syncs takes at least, in seconds; the mean since
+    /// its start where it shows no such figure.
+    #[serde(default)]
+    pub fsync_seconds: Option<f64>,
+    /// How long it has led, in seconds.
+    #[serde(default)]
+    pub leading_seconds: Option<f64>,
     /// How long the last answered probe took, in seconds.
     pub probe_seconds: Option<f64>,
     /// Open client connections.

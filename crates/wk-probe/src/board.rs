@@ -12,6 +12,9 @@ use crate::words::Conf;
 /// A leader's position older than this says nothing about a follower's.
 const LEADER_AGE_MAX: Duration = Duration::from_secs(15);
 
+/// What AdminServer does not tell.
+const INIT_LIMIT_DEFAULT: u32 = 10;
+
 /// Keys that differ from member to member of a healthy ensemble, or are none of the configuration.
 const PER_MEMBER: &[&str] = &[
     "clientPort",
@@ -44,6 +47,17 @@ pub struct Difference {
     pub key: String,
     /// Each value with those that have it.
     pub values: BTreeMap<String, Vec<String>>,
+}
+
+/// The times that an ensemble's servers go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// `tickTime`.
+    pub tick: Duration,
+    /// `maxSessionTimeout`: the longest session that is granted.
+    pub session_max: Duration,
+    /// `initLimit`: so many ticks one that joins may take; 10 where it is not shown.
+    pub init_limit: u32,
 }
 
 /// The board of one ensemble.
@@ -93,6 +107,25 @@ impl Board {
             self.voters = Some(conf.servers.values().filter(votes).count());
         }
         seen.conf = Some(conf);
+    }
+
+    /// The longest times that members show, if any shows its own.
+    pub fn timing(&self) -> Option<Timing> {
+        let confs = self.members.values().filter_map(|seen| seen.conf.as_ref());
+        let of = |conf: &Conf| {
+            let number = |key: &str| conf.keys.get(key)?.parse::<u32>().ok();
+            let millis = |key| number(key).map(|millis| Duration::from_millis(millis.into()));
+            Some(Timing {
+                tick: millis("tickTime")?,
+                session_max: millis("maxSessionTimeout")?,
+                init_limit: number("initLimit").unwrap_or(INIT_LIMIT_DEFAULT),
+            })
+        };
+        confs.filter_map(of).reduce(|one, other| Timing {
+            tick: one.tick.max(other.tick),
+            session_max: one.session_max.max(other.session_max),
+            init_limit: one.init_limit.max(other.init_limit),
+        })
     }
 
     /// The server ids that members gave as their own.
@@ -205,6 +238,17 @@ mod tests {
         assert_eq!(board.lag("b"), Some(1));
         board.post_silence("a");
         assert_eq!(board.lag("b"), None);
+    }
+
+    #[test]
+    fn the_longest_times_of_all_members_count() {
+        let mut board = Board::default();
+        board.post_conf("a", Conf::parse("tickTime=2000\nclientPort=1"));
+        assert_eq!(board.timing(), None, "how long sessions may be is not shown");
+        board.post_conf("a", Conf::parse("tickTime=2000\nmaxSessionTimeout=40000"));
+        board.post_conf("b", Conf::parse("tickTime=500\nmaxSessionTimeout=60000\ninitLimit=20"));
+        let (tick, session_max) = (Duration::from_secs(2), Duration::from_mins(1));
+        assert_eq!(board.timing(), Some(Timing { tick, session_max, init_limit: 20 }));
     }
 
     #[test]

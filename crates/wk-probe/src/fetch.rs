@@ -17,6 +17,9 @@ pub enum FetchError {
     /// No connection, or it broke before the answer began.
     #[error("{0}")]
     Silent(String),
+    /// The host answered that nobody listens on that port.
+    #[error("{0}")]
+    Refused(String),
     /// An answer, but not what a server of ours would say.
     #[error("{0}")]
     Strange(String),
@@ -119,6 +122,9 @@ impl Fetcher {
                 Err(FetchError::Strange("a redirect, which is not followed".to_owned()))
             }
             Ok(Ok(response)) => Ok(response),
+            Ok(Err(err)) if err.is_connect() && is_refused(&err) => {
+                Err(FetchError::Refused(root(&err)))
+            }
             Ok(Err(err)) if err.is_connect() => Err(FetchError::Silent(root(&err))),
             Ok(Err(err)) => Err(FetchError::Strange(root(&err))),
             Err(_) => Err(late(limit)),
@@ -128,6 +134,16 @@ impl Fetcher {
 
 fn late(limit: Duration) -> FetchError {
     FetchError::Silent(format!("no answer within {} ms", limit.as_millis()))
+}
+
+/// Whether the kernel of the other host, or a wall before it, said that the port is closed.
+fn is_refused(err: &reqwest::Error) -> bool {
+    let outer: &dyn std::error::Error = err;
+    let mut causes = std::iter::successors(Some(outer), |err| err.source());
+    causes.any(|err| {
+        let io = err.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// The innermost reason: the outer ones only repeat the address.

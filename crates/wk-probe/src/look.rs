@@ -105,12 +105,31 @@ pub enum Outcome {
     NoAnswer {
         /// What failed.
         reason: String,
+        /// How far the question came.
+        silence: Silence,
     },
     /// It is there and does not let us in, or its certificate is not trusted.
     Barred {
         /// What does not fit.
         reason: String,
     },
+}
+
+/// How far a question came that nobody answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// To the host: it says that nobody listens on a port of the server's.
+    Refused,
+    /// Nobody knows: no answer in time, or no way there.
+    Full,
+}
+
+impl Silence {
+    /// What two questions tell together: a host that answered one of them is there.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Refused { self } else { other }
+    }
 }
 
 /// Who it is, as far as it was told; kept from look to look.
@@ -156,7 +175,7 @@ enum Sight {
     /// It lives and does not serve; with the figures that it still shows.
     NotServing(String, Option<Figures>),
     /// It says nothing.
-    Silent(String),
+    Silent(String, Silence),
     /// It is there; it and we do not trust each other.
     Barred(String),
 }
@@ -243,7 +262,7 @@ impl Looker {
         self.notes.clear();
         let sight = self.sight().await;
         let took = begun.elapsed();
-        if !matches!(sight, Sight::Silent(_) | Sight::Barred(_)) {
+        if !matches!(sight, Sight::Silent(..) | Sight::Barred(_)) {
             self.know(&sight).await;
         }
         let outcome = self.outcome(&sight);
@@ -251,14 +270,14 @@ impl Looker {
             self.board().post_silence(&self.target.instance);
         }
         let serves = matches!(outcome, Outcome::Serving { .. });
-        if matches!(sight, Sight::Silent(_)) || self.last.as_ref().is_some_and(|l| l.0 != serves) {
+        if matches!(sight, Sight::Silent(..)) || self.last.as_ref().is_some_and(|l| l.0 != serves) {
             // What it offers may be other than before.
             self.learn_due = self.learn_due.min(Instant::now() + LEARN_SOON);
         }
         self.last = Some((serves, self.identity.mode.clone()));
         let figures = match sight {
             Sight::Serving(figures) | Sight::NotServing(_, figures) => figures,
-            Sight::Silent(_) | Sight::Barred(_) => None,
+            Sight::Silent(..) | Sight::Barred(_) => None,
         };
         let figures = figures.map(|figures| self.complete(figures));
         self.note(&outcome);
@@ -302,7 +321,9 @@ impl Looker {
                 Outcome::Serving { mode: mode.unwrap_or_else(|| "?".to_owned()) }
             }
             Sight::NotServing(answer, _) => Outcome::NotServing { answer: answer.clone() },
-            Sight::Silent(reason) => Outcome::NoAnswer { reason: reason.clone() },
+            Sight::Silent(reason, silence) => {
+                Outcome::NoAnswer { reason: reason.clone(), silence: *silence }
+            }
             Sight::Barred(reason) => Outcome::Barred { reason: reason.clone() },
         }
     }

@@ -18,7 +18,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use wk_monitor::{AUDIT_LINES_MAX, ActionError, Change, IncidentFilter, IncidentState, Severity};
+use wk_monitor::{
+    AUDIT_LINES_MAX, ActionError, Change, Fleet, IncidentFilter, IncidentState, NodeState, Severity,
+};
 
 use crate::acts::{Act, By, OurJson, OurQuery, error};
 use crate::handlers::{self, status};
@@ -97,8 +99,27 @@ async fn incident(State(app): Shared, Path(id): Path<String>) -> Response {
     answer(app.monitor.incident(&id).await)
 }
 
-async fn fleet(State(app): Shared) -> Response {
-    Json(app.monitor.fleet().as_ref()).into_response()
+/// Which nodes are listed; the groups count all of them.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    nodes: Option<String>,
+}
+
+async fn fleet(State(app): Shared, Query(listed): Query<Listed>) -> Response {
+    let fleet = app.monitor.fleet();
+    let is_listed: fn(&NodeState) -> bool = match listed.nodes.as_deref() {
+        None | Some("all") => return Json(fleet.as_ref()).into_response(),
+        Some("faulty") => |state| !matches!(state, NodeState::Up | NodeState::Left),
+        Some("none") => |_| false,
+        Some(_) => {
+            return error(StatusCode::BAD_REQUEST, "nodes: must be one of all, faulty, none");
+        }
+    };
+    let mut fleet = Fleet::clone(&fleet);
+    for ensemble in &mut fleet.ensembles {
+        ensemble.nodes.retain(|node| is_listed(&node.state));
+    }
+    Json(fleet).into_response()
 }
 
 async fn ensembles(State(app): Shared) -> Response {
@@ -112,7 +133,7 @@ async fn nodes(State(app): Shared) -> Response {
         .iter()
         .flat_map(|ensemble| ensemble.nodes.iter().map(|node| (&ensemble.name, node)))
         .filter_map(|(name, node)| {
-            let mut node = serde_json::to_value(node).ok()?;
+            let mut node = serde_json::to_value(node.as_ref()).ok()?;
             node.as_object_mut()?.insert("ensemble".to_owned(), name.as_str().into());
             Some(node)
         })

@@ -27,6 +27,9 @@ pub(crate) fn server(instance: &str, state: ServerState) -> Server {
     let rows: Vec<(String, String)> =
         rows.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Server {
+        lag: None,
+        fsync_seconds: None,
+        leading_seconds: None,
         instance: instance.to_owned(),
         state,
         since: ago(if up { 90_000 } else { 131 }),
@@ -173,11 +176,12 @@ fn local() -> Ensemble {
         maintenance: 0,
     };
     Ensemble {
+        voters: None,
         name: "local".to_owned(),
         level: Level::Warning,
         sight: Sight { clear: true, since: ago(90_000), session: Some("0x1".to_owned()) },
         servers: vec![server("127.0.0.1:2181", ServerState::Up)],
-        nodes,
+        nodes: nodes.into_iter().map(Arc::new).collect(),
         groups: vec![
             group(Some("batch"), 1, 0, 0, 1),
             group(Some("web"), 0, 2, 1, 0),
@@ -196,6 +200,7 @@ fn prod() -> Ensemble {
             server("zk1.example.internal:2181", ServerState::Up),
             server("zk2.example.internal:2181", ServerState::Unreachable),
         ],
+        voters: None,
         nodes: Vec::new(),
         groups: Vec::new(),
         notes: vec!["mntr is not allowed on zk1: 4lw.commands.whitelist=srvr,mntr".to_owned()],
@@ -219,6 +224,8 @@ pub(crate) fn view() -> View {
         ],
         open_incidents: 2,
         incidents_opened: [("NodeDown".to_owned(), 3)].into(),
+        notes: vec!["a rule file is not in force: own.yml:3: no such function".to_owned()],
+        window: wk_monitor::WindowFigures { series: 44_000, bytes: 1 << 20, refused: 2 },
     };
     let unreachable = Incident {
         rule: "ZkServerUnreachable".to_owned(),

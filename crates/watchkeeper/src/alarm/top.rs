@@ -83,7 +83,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn look(api: &Api) -> anyhow::Result<Picture> {
-    let fleet: Fleet = api.get(&["fleet"]).await?;
+    let faulty = [("nodes", "faulty".to_owned())];
+    let fleet: Fleet = api.find(&["fleet"], &faulty).await?;
     let open = [("open", "true".to_owned()), ("limit", "100".to_owned())];
     let list: List = api.find(&["incidents"], &open).await?;
     Ok(Picture { fleet, incidents: list.incidents })

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use wk_monitor::{
-    Channel, EnsembleConfig, FileConfig, GroupConfig, Lang, RulesConfig, parse_notify,
+    Channel, EnsembleConfig, FileConfig, GroupConfig, IncidentsConfig, Lang, RulesConfig,
+    parse_notify,
 };
 use wk_web::WebError;
 
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) groups: BTreeMap<String, GroupConfig>,
     /// Which rules judge beside the shipped ones.
     pub(crate) rules: RulesConfig,
+    /// How incidents are grouped, held and kept.
+    pub(crate) incidents: IncidentsConfig,
     /// Whether the transactions of our own server are followed.
     pub(crate) tap: bool,
     pub(crate) web: SocketAddr,
@@ -91,6 +94,7 @@ impl Settings {
             ensembles,
             groups: file.groups,
             rules: file.rules,
+            incidents: file.incidents,
             tap: args.tap,
             web,
             insecure,

@@ -111,6 +111,7 @@ impl Stack {
             channels: settings.channels,
             groups: settings.groups,
             rules: settings.rules,
+            incidents: settings.incidents,
             ..Config::new(settings.data.clone())
         };
         let monitor = Monitor::start(config, ports).await.context("start the monitor")?;

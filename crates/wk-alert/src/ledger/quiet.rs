@@ -281,7 +281,8 @@ impl Ledger {
         effect: &Incident,
         cause: &Incident,
     ) -> Option<(Suppressed, Option<Mono>)> {
-        let hiding = inhibition::hiding(&cause.subject, effect, self.policy.sessions)?;
+        let healing = self.healing(&cause.subject.ensemble);
+        let hiding = inhibition::hiding(&cause.subject, effect, healing)?;
         let by = Suppressed { by: cause.id.0.clone(), veil: hiding.veil };
         if cause.is_open() {
             return (!self.speaks_for(effect, cause)).then_some((by, None));

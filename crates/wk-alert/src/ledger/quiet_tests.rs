@@ -99,6 +99,26 @@ fn without_a_leader_nodes_are_unknown_until_every_session_had_its_timeout() {
 }
 
 #[test]
+fn how_long_a_cause_speaks_after_its_end_is_what_the_servers_say() {
+    let secs = Duration::from_secs;
+    assert_eq!(Healing::of(secs(2), secs(40), 10), Healing::default(), "their own defaults");
+    let endless = Healing::of(secs(60), Duration::MAX, u32::MAX);
+    assert_eq!((endless.sessions, endless.joining), (LINGER_MAX, LINGER_MAX));
+    let mut ledger = ledger(&["mail"]);
+    ledger.set_healing(E, Healing::of(secs(1), secs(9), 4));
+    ledger.set_healing("other", Healing::of(secs(1), secs(99), 99));
+    fires(&mut ledger, at(1), &about("ZkNoLeader"), Severity::Critical);
+    fires(&mut ledger, at(2), &about("ZkServerNotServing"), Severity::Critical);
+    ends(&mut ledger, at(5), &about("ZkNoLeader"));
+    fires(&mut ledger, at(6), &node("b"), Severity::Warning);
+    assert_eq!(told(&mut ledger, at(6)), 2, "the quorum alone");
+    assert_eq!(told(&mut ledger, at(10)), 0);
+    assert_eq!(told(&mut ledger, at(12)), 1, "four ticks and half as much to join");
+    assert_eq!(told(&mut ledger, at(14)), 0);
+    assert_eq!(told(&mut ledger, at(16)), 1, "the longest session and a tick");
+}
+
+#[test]
 fn an_unreachable_server_hides_only_its_own_figures() {
     let mut ledger = ledger(&["mail"]);
     let on = |rule, server| Subject::server(rule, E, server);

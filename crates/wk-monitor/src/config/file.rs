@@ -9,6 +9,7 @@ use wk_alert::{CureMode, CurePolicy};
 use wk_rules::{ThresholdError, Thresholds};
 
 use super::access::{RawTls, access};
+use super::incidents::{IncidentsConfig, RawIncidents};
 use super::ports::{RawPair, ports};
 use super::preset::RawPreset;
 use super::recipe::RawRecipes;
@@ -69,6 +70,8 @@ pub struct FileConfig {
     pub groups: BTreeMap<String, GroupConfig>,
     /// `[rules]`: which rules judge beside the shipped ones.
     pub rules: RulesConfig,
+    /// `[incidents]`: how incidents are grouped, held and kept.
+    pub incidents: IncidentsConfig,
     /// `[channel.NAME] url`: where notifications go.
     pub channels: Vec<Channel>,
 }
@@ -92,6 +95,8 @@ struct RawFile {
     group: BTreeMap<String, RawGroup>,
     #[serde(default)]
     rules: RawRules,
+    #[serde(default)]
+    incidents: RawIncidents,
     #[serde(default)]
     channel: BTreeMap<String, RawChannel>,
 }
@@ -181,7 +186,7 @@ impl FileConfig {
         Self::parse(path, &text, env)
     }
 
-    fn parse(
+    pub(super) fn parse(
         path: &Path,
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
@@ -236,6 +241,7 @@ impl FileConfig {
             ensembles: ensembles.collect::<Result<_, _>>()?,
             groups: groups.collect::<Result<_, _>>()?,
             rules: rules(raw.rules, &tuned, path)?,
+            incidents: raw.incidents.check()?,
             channels,
         })
     }

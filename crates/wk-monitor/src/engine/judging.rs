@@ -1,11 +1,13 @@
 //! From samples to findings: when the rules are asked, and what the detectors add.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use wk_alert::locate::{self, Scene};
 use wk_alert::node::{self, NodeKey, NodeState};
 use wk_alert::server::Probe;
-use wk_alert::{Fact, FactKind, Look, Now, Pulse, Sight, Subject};
+use wk_alert::{Fact, FactKind, Healing, Look, Now, Pulse, Sight, Subject};
+use wk_probe::board::Timing;
 
 use super::{Engine, Event};
 use crate::judgement::Awake;
@@ -70,9 +72,21 @@ impl Engine {
             return;
         }
         self.channels_due = now.mono.after(CHANNELS_INTERVAL);
+        self.heed_timing();
         let samples = notification::samples(&self.ledger.channel_figures(), now.wall.0);
         if !samples.is_empty() {
             self.judgement.append(&samples);
+        }
+    }
+
+    /// How long ensembles need after an election is what their servers say.
+    fn heed_timing(&mut self) {
+        for (index, watched) in self.ensembles.iter().enumerate() {
+            let board = self.prober.board(index);
+            let timing = board.lock().unwrap_or_else(PoisonError::into_inner).timing();
+            if let Some(Timing { tick, session_max, init_limit }) = timing {
+                self.ledger.set_healing(watched.name(), Healing::of(tick, session_max, init_limit));
+            }
         }
     }
 
@@ -171,7 +185,7 @@ pub(super) fn look(report: &crate::probe::Report) -> Look {
     match &report.probe {
         Probe::Serving { mode } if mode != "?" => Look::Figures,
         Probe::Serving { .. } | Probe::NotServing { .. } | Probe::Barred { .. } => Look::Answers,
-        Probe::NoAnswer { reason } if reason.contains("refused") => Look::Refused,
+        Probe::NoAnswer { .. } if report.refused => Look::Refused,
         Probe::NoAnswer { .. } => Look::Silent,
     }
 }

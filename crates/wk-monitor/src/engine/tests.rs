@@ -92,6 +92,7 @@ impl Bench {
         let samples = [("up", up)].into_iter().chain(figures).map(sample).collect();
         let report = Report {
             probe: probe.clone(),
+            refused: *probe == refused(),
             took,
             srvr: serves.then_some(srvr),
             mntr: None,
@@ -193,6 +194,38 @@ async fn a_rule_carries_the_detectors_evidence_and_ends_when_that_is_seen() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_from_silence_by_what_happened_and_not_by_a_word() {
+    let both = ["127.0.0.1:1", "127.0.0.1:2"];
+    let mut bench = Bench::new(&both);
+    let silent = Probe::NoAnswer { reason: "the connection refused to end in time".into() };
+    for probe in [serving(), silent] {
+        for _ in 0..5 {
+            for instance in both {
+                bench.probes(1, instance, &probe);
+            }
+        }
+    }
+    let rules: Vec<_> = bench.incidents().into_iter().map(|(rule, ..)| rule).collect();
+    assert!(rules.contains(&"MonitorBlind"), "{rules:?}");
+    assert!(!rules.contains(&"ZkServerUnreachable"), "who is cut off cannot say that: {rules:?}");
+}
+
+#[tokio::test]
+async fn the_servers_own_times_say_how_long_a_cause_speaks() {
+    let mut bench = Bench::new(&["127.0.0.1:1"]);
+    bench.weigh();
+    let healing = wk_alert::Healing::default();
+    assert_eq!(bench.engine.ledger.healing("e"), healing);
+    let conf = wk_probe::words::Conf::parse("tickTime=500\nmaxSessionTimeout=9000\ninitLimit=6");
+    bench.engine.prober.board(0).lock().unwrap().post_conf("127.0.0.1:1", conf);
+    bench.pass(6000);
+    bench.weigh();
+    let secs = Duration::from_secs_f64;
+    let healing = wk_alert::Healing { sessions: secs(9.5), joining: secs(4.5) };
+    assert_eq!(bench.engine.ledger.healing("e"), healing);
+}
+
+#[tokio::test]
 async fn a_paused_monitor_judges_nobody_before_it_has_looked_anew() {
     let mut bench = Bench::new(&["127.0.0.1:1", "127.0.0.1:2"]);
     for _ in 0..3 {
@@ -241,10 +274,17 @@ async fn a_wrong_rule_file_leaves_the_old_rules_in_force() {
     assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Firing)]);
     bench.engine.take(rules("up =="));
     assert!(bench.engine.judgement.errors[0].contains("own.yml:1"), "it is said");
+    bench.engine.draw();
+    let notes = bench.engine.view.borrow().fleet.notes.clone();
+    assert!(notes[0].starts_with("a rule file is not in force: own.yml:1"), "{notes:?}");
     bench.probes(2, "127.0.0.1:1", &serving());
     assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Firing)]);
     bench.engine.take(Event::RuleFiles(Vec::new()));
     bench.probes(2, "127.0.0.1:1", &serving());
     assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Resolved)]);
     assert_eq!(bench.engine.judgement.errors, Vec::<String>::new());
+    bench.engine.draw();
+    let fleet = Arc::clone(&bench.engine.view.borrow().fleet);
+    assert_eq!(fleet.notes, Vec::<String>::new());
+    assert!(fleet.window.series >= 4 && fleet.window.bytes > 0, "{:?}", fleet.window);
 }

@@ -28,7 +28,8 @@ async fn make(client: &Client, path: &str, data: &str, mode: CreateMode) {
 }
 
 fn find<'e>(ensemble: &'e Ensemble, group: &str, id: &str) -> Option<&'e Node> {
-    ensemble.nodes.iter().find(|node| node.group.as_deref() == Some(group) && node.id == id)
+    let mut nodes = ensemble.nodes.iter().map(AsRef::as_ref);
+    nodes.find(|node: &&Node| node.group.as_deref() == Some(group) && node.id == id)
 }
 
 async fn until_is(handle: &MonitorHandle, group: &str, id: &str, state: NodeState) -> Node {

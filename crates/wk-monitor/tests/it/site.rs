@@ -174,7 +174,7 @@ pub(crate) fn incidents(handle: &MonitorHandle) -> Vec<Incident> {
 }
 
 pub(crate) fn node<'f>(fleet: &'f Fleet, id: &str) -> Option<&'f Node> {
-    fleet.ensembles.first()?.nodes.iter().find(|node| node.id == id)
+    fleet.ensembles.first()?.nodes.iter().map(AsRef::as_ref).find(|node: &&Node| node.id == id)
 }
 
 /// Waits until a node is in a state.

@@ -7,8 +7,9 @@ use tokio::time::timeout;
 use wk_client::four_letter_over;
 use wk_proto::Mono;
 
-use super::{Identity, Looker, Sight};
+use super::{Identity, Looker, Sight, Silence};
 use crate::admin::{self, AdminAnswer, ServerStats};
+use crate::fetch::FetchError;
 use crate::figures::Figures;
 use crate::note::{Note, NoteKind};
 use crate::page::{Page, PageLimits};
@@ -30,8 +31,8 @@ impl Looker {
         }
         if let Some(base) = self.learned.admin.clone() {
             let sight = self.by_admin(&base).await;
-            let Sight::Silent(reason) = sight else { return sight };
-            return self.or_by_word(&base, reason).await;
+            let Sight::Silent(reason, silence) = sight else { return sight };
+            return self.or_by_word(&base, (reason, silence)).await;
         }
         self.by_word().await
     }
@@ -47,12 +48,12 @@ impl Looker {
             let (answer, word) = tokio::join!(fetch, self.by_word());
             match answer {
                 Ok(page) => Ok(page),
-                Err(err) => return self.instead_of(url, err.to_string(), word),
+                Err(err) => return self.instead_of(url, silent(&err), word),
             }
         };
         match answer {
             Ok(page) => self.read_page(page),
-            Err(err) => self.or_by_word(url, err.to_string()).await,
+            Err(err) => self.or_by_word(url, silent(&err)).await,
         }
     }
 
@@ -77,14 +78,15 @@ impl Looker {
     }
 
     /// The page at `url` says nothing: a word may.
-    async fn or_by_word(&mut self, url: &str, reason: String) -> Sight {
+    async fn or_by_word(&mut self, url: &str, silent: (String, Silence)) -> Sight {
         let word = self.by_word().await;
-        self.instead_of(url, reason, word)
+        self.instead_of(url, silent, word)
     }
 
-    fn instead_of(&mut self, url: &str, reason: String, word: Sight) -> Sight {
-        if let Sight::Silent(other) = word {
-            return Sight::Silent(format!("{url}: {reason}; {other}"));
+    fn instead_of(&mut self, url: &str, silent: (String, Silence), word: Sight) -> Sight {
+        let (reason, silence) = silent;
+        if let Sight::Silent(other, of_word) = word {
+            return Sight::Silent(format!("{url}: {reason}; {other}"), silence.and(of_word));
         }
         let args = [url.to_owned(), reason];
         self.notes.insert(Note::new(NoteKind::PageSilent, &self.target.instance, args));
@@ -95,7 +97,8 @@ impl Looker {
         let now = Instant::now();
         // Its `ruok` fails where it does not serve, `monitor` even with a stack trace.
         match self.admin(base, "ruok").await {
-            Err(reason) | Ok(AdminAnswer::Failed(reason)) => Sight::Silent(reason),
+            Err((reason, silence)) => Sight::Silent(reason, silence),
+            Ok(AdminAnswer::Failed(reason)) => Sight::Silent(reason, Silence::Full),
             Ok(AdminAnswer::NotServing) => Sight::NotServing(NOT_SERVING.to_owned(), None),
             Ok(AdminAnswer::Said(_)) if self.figures_due <= now => {
                 match self.admin(base, "monitor").await {
@@ -116,14 +119,17 @@ impl Looker {
                 }
             }
             Ok(AdminAnswer::Said(_)) => Sight::Serving(None),
-            Ok(AdminAnswer::Strange) => Sight::Silent("no answer of an AdminServer".to_owned()),
+            Ok(AdminAnswer::Strange) => {
+                Sight::Silent("no answer of an AdminServer".to_owned(), Silence::Full)
+            }
         }
     }
 
-    async fn admin(&self, base: &str, command: &str) -> Result<AdminAnswer, String> {
-        let Some(fetcher) = &self.fetcher else { return Err("no HTTP".to_owned()) };
+    async fn admin(&self, base: &str, command: &str) -> Result<AdminAnswer, (String, Silence)> {
+        let none = || ("no HTTP".to_owned(), Silence::Full);
+        let fetcher = self.fetcher.as_ref().ok_or_else(none)?;
         let answer = fetcher.body(&format!("{base}/{command}"), self.pace.limit).await;
-        let (status, body) = answer.map_err(|err| err.to_string())?;
+        let (status, body) = answer.map_err(|err| silent(&err))?;
         Ok(AdminAnswer::read(status, &body))
     }
 
@@ -132,10 +138,10 @@ impl Looker {
         let asked = self.mono();
         let srvr = match self.word("srvr").await {
             Err(err) if is_distrust(&err) => return Sight::Barred(err.to_string()),
-            Err(err) => return Sight::Silent(format!("srvr: {err}")),
+            Err(err) => return Sight::Silent(format!("srvr: {err}"), silence_of(&err)),
             Ok(Answer::Nothing) => {
                 let reason = "srvr: closed without an answer (connection limit?)";
-                return Sight::Silent(reason.to_owned());
+                return Sight::Silent(reason.to_owned(), Silence::Full);
             }
             Ok(Answer::NotServing) => return Sight::NotServing(NOT_SERVING.to_owned(), None),
             // It lives; whether it serves, nobody says.
@@ -277,4 +283,19 @@ impl Looker {
 /// unknown, too old or another host's, ours or theirs.
 fn is_distrust(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::InvalidData
+}
+
+/// How far a word came that nobody answered.
+fn silence_of(err: &io::Error) -> Silence {
+    let refused = err.kind() == io::ErrorKind::ConnectionRefused;
+    if refused { Silence::Refused } else { Silence::Full }
+}
+
+/// Why a page says nothing.
+fn silent(err: &FetchError) -> (String, Silence) {
+    let silence = match err {
+        FetchError::Refused(_) => Silence::Refused,
+        FetchError::Silent(_) | FetchError::Strange(_) => Silence::Full,
+    };
+    (err.to_string(), silence)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wk_monitor::{
     Ensemble, Fleet, Incident, IncidentState, NodeState, Server, ServerState, Severity,
+    WindowFigures,
 };
 
 use super::exposition::{Kind, Page, count};
@@ -21,10 +22,37 @@ pub(super) fn write(page: &mut Page, version: &str, fleet: &Fleet, open: &[Arc<I
         let visible = f64::from(u8::from(ensemble.sight.clear));
         page.sample("watchkeeper_ensemble_visible", &[("ensemble", &ensemble.name)], visible);
     }
+    window(page, &fleet.window);
     servers(page, &fleet.ensembles);
     nodes(page, &fleet.ensembles);
     incidents(page, fleet, open);
     notifications(page, fleet);
+}
+
+fn window(page: &mut Page, window: &WindowFigures) {
+    for (name, kind, help, value) in [
+        (
+            "watchkeeper_monitor_window_series",
+            Kind::Gauge,
+            "Series that the rules can look at.",
+            window.series as u64,
+        ),
+        (
+            "watchkeeper_monitor_window_bytes",
+            Kind::Gauge,
+            "Their samples and labels.",
+            window.bytes as u64,
+        ),
+        (
+            "watchkeeper_monitor_samples_refused_total",
+            Kind::Counter,
+            "Samples that the window did not take.",
+            window.refused,
+        ),
+    ] {
+        page.family(name, kind, help);
+        page.sample(name, &[], count(value));
+    }
 }
 
 /// Name, kind, help, and where the value comes from.

@@ -51,6 +51,9 @@ pub(crate) fn fleet(ctx: &Context<'_>, fleet: &Fleet, incidents: &[Arc<Incident>
             }
         }
         (hushed_list(ctx, &hushed))
+        @if !fleet.notes.is_empty() {
+            ul.notes { @for note in &fleet.notes { li.note { (note) } } }
+        }
         @for ensemble in sorted(&fleet.ensembles, |e| std::cmp::Reverse(e.level)) {
             (ensemble_section(ctx, ensemble))
         }

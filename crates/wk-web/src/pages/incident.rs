@@ -61,7 +61,8 @@ pub(crate) fn incident(ctx: &Context<'_>, detail: Detail<'_>, fleet: &Fleet) -> 
 
 fn node_of<'a>(ensemble: &'a Ensemble, incident: &Incident) -> Option<&'a Node> {
     let id = incident.node.as_ref()?;
-    ensemble.nodes.iter().find(|node| node.id == *id && node.group == incident.group)
+    let mut nodes = ensemble.nodes.iter().map(AsRef::as_ref);
+    nodes.find(|node: &&Node| node.id == *id && node.group == incident.group)
 }
 
 fn head(ctx: &Context<'_>, incident: &Incident) -> Markup {

@@ -43,6 +43,7 @@ fn worst_comes_first() {
     assert!(at.is_sorted());
     assert!(order(&page, &["<h2>prod</h2>", "<h2>local</h2>"]).is_sorted());
     assert!(order(&page, &[">zk2.example", ">zk1.example"]).is_sorted());
+    assert!(order(&page, &["rule file is not in force: own.yml:3", "<h2>prod</h2>"]).is_sorted());
     assert!(order(&page, &[">web-2</span>", ">web-1</span>", ">web-3</span>"]).is_sorted());
 }
 
@@ -259,7 +260,7 @@ fn long_groups_are_cut_and_counted() {
     let mut fleet = (*view.fleet).clone();
     fleet.ensembles.truncate(1);
     let up = |n| fixture::node(Some("web"), &format!("n{n}"), wk_monitor::NodeState::Up);
-    fleet.ensembles[0].nodes.extend((0..5000).map(up));
+    fleet.ensembles[0].nodes.extend((0..5000).map(up).map(Arc::new));
     view.fleet = Arc::new(fleet);
     let page = fleet_page(Lang::En, &view);
     assert!(page.contains("and 4803 more"), "web has 5003, 200 are shown");

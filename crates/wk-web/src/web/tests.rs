@@ -170,6 +170,14 @@ async fn api_gives_the_monitors_own_json() {
     }
     let fleet = json(get(&web, "/api/v1/fleet").await);
     assert_eq!(fleet["ensembles"][0]["nodes"][1]["state"], "down");
+    for (asked, count) in [("all", 6), ("faulty", 2), ("none", 0)] {
+        let fleet = json(get(&web, &format!("/api/v1/fleet?nodes={asked}")).await);
+        let ensemble = &fleet["ensembles"][0];
+        assert_eq!(ensemble["nodes"].as_array().map(Vec::len), Some(count), "{asked}");
+        assert_eq!(ensemble["groups"].as_array().map(Vec::len), Some(3), "all are counted");
+    }
+    let refused = get(&web, "/api/v1/fleet?nodes=some").await;
+    assert!(status(&refused) == "400" && refused.contains("all, faulty, none"), "{refused}");
     assert_eq!(json(get(&web, "/api/v1/status").await)["code"], 2);
     assert_eq!(json(get(&web, "/api/v1/nodes").await)["nodes"][0]["ensemble"], "local");
     let missing = get(&web, "/api/v1/nothing").await;
