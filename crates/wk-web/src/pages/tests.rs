@@ -240,7 +240,7 @@ fn a_page_of_ten_thousand_groups_is_small() {
     let blank = ensemble.groups[0].clone();
     for n in 0..10_000 {
         let name = format!("g{n}");
-        ensemble.nodes.push(fixture::node(Some(&name), "n", wk_monitor::NodeState::Up));
+        ensemble.nodes.push(Arc::new(fixture::node(Some(&name), "n", wk_monitor::NodeState::Up)));
         let group =
             wk_monitor::Group { name: Some(name), up: 1, starting: 0, left: 0, ..blank.clone() };
         ensemble.groups.push(group);
