@@ -105,7 +105,7 @@ struct Listed {
     nodes: Option<String>,
 }
 
-async fn fleet(State(app): Shared, Query(listed): Query<Listed>) -> Response {
+async fn fleet(State(app): Shared, OurQuery(listed): OurQuery<Listed>) -> Response {
     let fleet = app.monitor.fleet();
     let is_listed: fn(&NodeState) -> bool = match listed.nodes.as_deref() {
         None | Some("all") => return Json(fleet.as_ref()).into_response(),
