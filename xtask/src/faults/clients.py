@@ -7,7 +7,7 @@ forget HOSTS                takes all nodes off the registry (kazoo)
 leak HOST COUNT             opens connections to one host and keeps them
 churn HOST RATE             sessions that vanish without a word, RATE a second
 wave HOSTS COUNT TIMEOUT    sessions that live until this process is killed
-flood HOSTS COUNT           creates that many znodes below /flood, as fast as it goes
+flood HOSTS COUNT           creates that many znodes below /flood, some 4000 a second
 """
 import socket
 import struct
@@ -199,15 +199,22 @@ def flood(hosts, count):
     parent.read()
 
     def one(number):
-        session = Raw(hosts[number % len(hosts)], 30000)
         sent = 0
         while sent < each:
-            batch = min(200, each - sent)
-            for n in range(sent, sent + batch):
-                session.create("/flood/%d-%d" % (number, n), b"")
-            for _ in range(batch):
-                session.read()
-            sent += batch
+            try:
+                session = Raw(hosts[number % len(hosts)], 30000)
+                while sent < each:
+                    batch = min(200, each - sent)
+                    for n in range(sent, sent + batch):
+                        session.create("/flood/%d-%d" % (number, n), b"")
+                    for _ in range(batch):
+                        session.read()
+                    sent += batch
+                    # A flood of znodes, not of requests.
+                    time.sleep(0.2)
+            except (OSError, struct.error):
+                # What was made already is refused, which is an answer too.
+                time.sleep(0.5)
 
     threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(4)]
     for thread in threads:

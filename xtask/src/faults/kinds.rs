@@ -334,11 +334,12 @@ fn clients() -> Vec<Kind> {
         .patience(150),
         Kind::new(
             "znode-flood",
-            "a client creates 105 000 znodes at once",
+            "a client creates 105 000 znodes within a minute or so",
             &["ZkZnodeGrowth"],
             inject::znode_flood,
         )
         .also(&["ZkRequestBacklog", "ZkWriteLatencyHigh"])
+        .on(Setup { heap: Some("512m"), ..Setup::default() })
         // The rule waits for half an hour of growth.
         .patience(2000)
         .once()

@@ -32,6 +32,8 @@ pub(super) struct Setup {
     pub(super) certificate_days: Option<u32>,
     /// Writes a second and their size, all the time.
     pub(super) load: Option<(u32, u32)>,
+    /// The servers' heap, if it is not the usual small one.
+    pub(super) heap: Option<&'static str>,
     /// Further lines of zoo.cfg.
     pub(super) lines: &'static [&'static str],
     /// watchkeeper.toml.
@@ -88,6 +90,10 @@ impl Rig {
         let mut spec = EnsembleSpec::new(bench.version, dir.path()).pages();
         for line in setup.lines {
             spec = spec.with(line);
+        }
+        if let Some(heap) = setup.heap {
+            // Java goes by the last one.
+            spec = spec.with_jvm_flag(&format!("-Xmx{heap}"));
         }
         let net = if setup.net { Some(Net::start(&bench.cache, &mut janitor, 3)?) } else { None };
         let places = net.as_ref().map_or_else(own_addresses, Net::places);
