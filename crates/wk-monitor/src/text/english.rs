@@ -211,9 +211,9 @@ pub(super) fn note(kind: NoteKind) -> &'static str {
              any_hostname) or the server's certificate"
         }
         NoteKind::SecurePortUnknown => {
-            "{0} has a server whose clients without TLS use {1}; its port for TLS stands in no list \
-             (before ZooKeeper 3.10): it is not watched; name all servers in watchkeeper.toml: \
-             [ensemble.{0}] servers"
+            "{0} has a server whose clients without TLS use {1}; its port for TLS stands in no \
+             list (before ZooKeeper 3.10): it is not watched; name all servers in \
+             watchkeeper.toml: [ensemble.{0}] servers"
         }
     }
 }

@@ -125,13 +125,14 @@ fn card(ctx: &Context<'_>, incident: &Incident) -> Markup {
 /// Faults that are there and of which nobody is told: their cause is, or they are silenced.
 fn hushed_list(ctx: &Context<'_>, hushed: &[&Arc<Incident>]) -> Markup {
     let lang = ctx.lang;
-    let more = hushed.len().saturating_sub(HUSHED_MAX);
+    let all = hushed.len();
+    let more = all.saturating_sub(HUSHED_MAX);
     html! {
         @if !hushed.is_empty() {
             details.panel {
                 summary { (lang.of(
-                    format!("Nobody is told of {} more: causes, silences, maintenance", hushed.len()),
-                    format!("另有 {} 个未通知：由原因、静默或维护代表", hushed.len()),
+                    format!("Nobody is told of {all} more: causes, silences, maintenance"),
+                    format!("另有 {all} 个未通知：由原因、静默或维护代表"),
                 )) }
                 ul.history {
                     @for incident in hushed.iter().take(HUSHED_MAX) {

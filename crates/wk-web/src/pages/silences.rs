@@ -41,8 +41,8 @@ pub(crate) fn silences(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
     let main = html! {
         h1 { (lang.of("Silences and maintenance", "静默与维护")) }
         p.quiet { (lang.of(
-            "Faults are found, shown and kept all the same; nobody is told of them. What lasts when \
-             the time ends is told then.",
+            "Faults are found, shown and kept all the same; nobody is told of them. What lasts \
+             when the time ends is told then.",
             "故障照常发现、显示和保存，只是不通知任何人；到期时仍存在的故障会立即通知。",
         )) }
         (silence_list(ctx, quiet))
@@ -218,7 +218,9 @@ fn term_fields(lang: Lang, kind: &str) -> Markup {
                 label for=(id("for")) { (lang.of("For how long", "多长时间")) }
                 select id=(id("for")) name="for" {
                     @for (seconds, en, zh) in TIMES {
-                        option value=(seconds) selected[seconds == TIME_DEFAULT] { (lang.of(en, zh)) }
+                        option value=(seconds) selected[seconds == TIME_DEFAULT] {
+                            (lang.of(en, zh))
+                        }
                     }
                 }
             }

@@ -10,7 +10,8 @@ fn an_incident_is_taken_on_cured_and_put_away() {
     let dir = tempfile::tempdir().unwrap();
     let (config, mark) = (dir.path().join("watchkeeper.toml"), dir.path().join("ran"));
     let text = format!(
-        "[group.web]\non_down = {{ exec = [\"/bin/sh\", \"-c\", \"echo $0 > {}\", \"{{node}}\"] }}\n",
+        "[group.web]\n\
+         on_down = {{ exec = [\"/bin/sh\", \"-c\", \"echo $0 > {}\", \"{{node}}\"] }}\n",
         mark.display()
     );
     std::fs::write(&config, text).unwrap();
