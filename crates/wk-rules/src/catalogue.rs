@@ -15,14 +15,24 @@ use crate::write::{self, GroupText, RuleText};
 use crate::yaml::{self, Node, Value};
 
 /// Rules beside the 58 of the first catalogue, by name.
-pub const BESIDE: &[&str] = &["ZkElectionPortUnreachable"];
+pub const BESIDE: &[&str] = &[
+    "TapBehind",
+    "TapMissedTxns",
+    "ZkElectionPortUnreachable",
+    "ZkFailedWriteStorm",
+    "ZkMembersChanged",
+    "ZkPrefixGrows",
+    "ZkSequenceNearEnd",
+    "ZkSessionsExpire",
+];
 /// The alerting rules: 58, and those beside them.
-const ALERTS: [(&str, &str); 5] = [
+const ALERTS: [(&str, &str); 6] = [
     ("quorum.yml", include_str!("../catalogue/quorum.yml")),
     ("load.yml", include_str!("../catalogue/load.yml")),
     ("clients.yml", include_str!("../catalogue/clients.yml")),
     ("data.yml", include_str!("../catalogue/data.yml")),
     ("nodes.yml", include_str!("../catalogue/nodes.yml")),
+    ("tap.yml", include_str!("../catalogue/tap.yml")),
 ];
 /// The recording rules.
 const RECORDINGS: (&str, &str) = ("recording.yml", include_str!("../catalogue/recording.yml"));
