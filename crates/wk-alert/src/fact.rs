@@ -168,6 +168,14 @@ fact_kinds! {
     ActionInVain = "action_in_vain",
     /// History: the action would run by itself and may not: why.
     ActionHeld = "action_held",
+    /// History of an ensemble: an ACL was set: path, the ACL, session, zxid.
+    AclChanged = "acl_changed",
+    /// History of an ensemble: more ACLs were set within a minute: how many, path of the last.
+    AclStorm = "acl_storm",
+    /// History of an ensemble: the member list was changed: the list, session, zxid.
+    MembersChanged = "members_changed",
+    /// History of an ensemble: it was changed more often within a minute: how often, zxid of the last.
+    MembersStorm = "members_storm",
     /// History: a notification got too old: channel, phase.
     DeliveryExpired = "delivery_expired",
     /// History: it got too old while the fault lasts; it goes on as part of a digest: channel.

@@ -28,6 +28,9 @@ mod quiet;
 
 pub use delivery::ChannelFigures;
 
+/// What is in front of an ensemble's name where a line of history is about it; no id begins so.
+pub const ABOUT_ENSEMBLE: &str = "ensemble/";
+
 /// Who does what nobody else did.
 const MONITOR: &str = "monitor";
 
@@ -86,7 +89,7 @@ pub struct AuditLine {
     pub at: Wall,
     /// Who: `monitor`, or the name somebody acted under.
     pub actor: String,
-    /// The id of the incident or of the silence it is about.
+    /// The id of the incident or of the silence it is about, or [`ABOUT_ENSEMBLE`] and a name.
     pub about: String,
     /// What.
     pub fact: Fact,
@@ -443,6 +446,17 @@ impl Ledger {
         if self.incidents.contains_key(id) {
             self.note(now, id, actor, fact);
         }
+    }
+
+    /// Adds a line of history about an ensemble. How many are kept is the store's to bound.
+    pub fn record(&mut self, now: Now, ensemble: &str, fact: Fact) {
+        let (at, actor) = (now.wall, MONITOR.to_owned());
+        self.batch.audit.push(AuditLine {
+            at,
+            actor,
+            about: format!("{ABOUT_ENSEMBLE}{ensemble}"),
+            fact,
+        });
     }
 
     fn note(&mut self, now: Now, about: &IncidentId, actor: &str, fact: Fact) {

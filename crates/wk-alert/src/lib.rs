@@ -32,7 +32,8 @@ pub use incident::{Fingerprint, Incident, IncidentId, IncidentState, Suppressed}
 pub use inhibition::{Healing, Veil};
 pub use judge::{Claim, Judge, JudgePolicy};
 pub use ledger::{
-    AuditLine, Batch, Case, ChannelFigures, Ledger, LedgerError, Pending, Policy, Saved,
+    ABOUT_ENSEMBLE, AuditLine, Batch, Case, ChannelFigures, Ledger, LedgerError, Pending, Policy,
+    Saved,
 };
 pub use outbox::{
     Bundle, BundleKey, ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate,

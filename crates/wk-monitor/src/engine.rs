@@ -9,7 +9,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{error, info, warn};
 use wk_alert::node::{self, NodePolicy};
 use wk_alert::{
-    Bundle, BundleKey, EntryKey, Finding, IncidentId, Ledger, Now, Outcome, Phase, Policy, Saved,
+    Bundle, BundleKey, EntryKey, Fact, Finding, IncidentId, Ledger, Now, Outcome, Phase, Policy,
+    Saved,
 };
 use wk_client::Client;
 use wk_probe::members::ClientPort;
@@ -76,6 +77,8 @@ pub(crate) enum Event {
     Members { ensemble: usize, members: Vec<Member> },
     /// The registry was read.
     Registry { ensemble: usize, news: News },
+    /// Something changed in an ensemble that its audit shall tell.
+    Recorded { ensemble: usize, fact: Fact },
     /// A session ended.
     SessionEnded { ensemble: usize, end: SessionEnd },
     /// The rule files say something else, or the same anew.
@@ -375,6 +378,9 @@ impl Engine {
             }
             Event::Registry { ensemble, news: News::OldWatches } => {
                 self.ensembles[ensemble].old_watches = true;
+            }
+            Event::Recorded { ensemble, fact } => {
+                self.ledger.record(now, self.ensembles[ensemble].name(), fact);
             }
             Event::SessionEnded { ensemble, end: SessionEnd { session, closed } } => {
                 self.judge(now, ensemble, node::Input::SessionEnded { session, closed });

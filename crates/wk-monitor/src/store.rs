@@ -4,7 +4,7 @@
 //! sent before it is durable. Records are JSON under stable words, so that a later version reads
 //! what an earlier one wrote (docs/disk-format.md).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -22,6 +22,9 @@ mod record;
 
 /// Version of the tables and records below.
 const SCHEMA: u64 = 2;
+
+/// Lines of history kept of an ensemble; the oldest go first.
+const ENSEMBLE_LINES_MAX: usize = 10_000;
 
 /// Pages kept in memory, at most.
 const CACHE_BYTES: usize = 16 << 20;
@@ -366,7 +369,30 @@ fn write_audit(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error>
             order.remove(number)?;
         }
     }
+    let about: BTreeSet<&str> = batch.audit.iter().map(|line| line.about.as_str()).collect();
+    for ensemble in about.into_iter().filter(|about| about.starts_with(wk_alert::ABOUT_ENSEMBLE)) {
+        for number in trim(&mut table, ensemble, ENSEMBLE_LINES_MAX)? {
+            order.remove(number)?;
+        }
+    }
     Ok(())
+}
+
+/// Removes the oldest lines about something beyond the newest `max`; gives their numbers.
+fn trim(
+    table: &mut redb::Table<'_, (&'static str, u64), &'static [u8]>,
+    about: &str,
+    max: usize,
+) -> Result<Vec<u64>, redb::Error> {
+    let mut numbers = Vec::new();
+    for row in table.range((about, 0)..=(about, u64::MAX))? {
+        numbers.push(row?.0.value().1);
+    }
+    numbers.truncate(numbers.len().saturating_sub(max));
+    for number in &numbers {
+        table.remove((about, *number))?;
+    }
+    Ok(numbers)
 }
 
 fn encode(row: &impl Serialize) -> Vec<u8> {

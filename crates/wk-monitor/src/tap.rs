@@ -4,20 +4,23 @@
 //! our own server from the server itself. It reports; it judges nothing. What it says of sessions
 //! beats a watch: an expired one and one that was closed leave the same trace in the tree.
 
+mod lines;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use wk_proto::OpCode;
+use wk_alert::Fact;
 use wk_proto::stream::Event as Txns;
-use wk_tap::{Change, Figures, Health, Kind, LearnerStats, Tap, TapConfig, TapState};
+use wk_tap::{Change, Figures, Health, LearnerStats, Tap, TapConfig, TapState};
 
 use crate::config::EnsembleConfig;
 use crate::engine::Event;
 use crate::monitor::SessionEnd;
 use crate::task::{Task, supervise};
 use crate::time::Timestamp;
+use lines::Lines;
 
 /// The number by which leaders know the tap of a monitor. `watchkeeper tap` has the one before it,
 /// so that both can follow one ensemble.
@@ -84,6 +87,7 @@ pub(crate) fn follow_ensemble(
             events: events.clone(),
             tells_ends: true,
             noted: None,
+            lines: Lines::default(),
         };
         async move { follower.run(Source::Tap(Box::new(Tap::start(config)))).await }
     })
@@ -105,6 +109,7 @@ pub(crate) fn follow_own(
             events: events.clone(),
             tells_ends: false,
             noted: None,
+            lines: Lines::default(),
         };
         let source = Source::Own(Arc::clone(&txns));
         async move { follower.run(source).await }
@@ -127,6 +132,8 @@ struct Follower {
     tells_ends: bool,
     /// The note that stands.
     noted: Option<String>,
+    /// What the audit is told.
+    lines: Lines,
 }
 
 impl Follower {
@@ -176,9 +183,14 @@ impl Follower {
             let end = SessionEnd { session: change.session, closed: !expired };
             self.send(Event::SessionEnded { ensemble: self.ensemble, end }).await?;
         }
-        if matches!(change.op.kind, Kind::Op(OpCode::Reconfig)) && change.op.error.is_none() {
-            let (zxid, session) = (change.zxid, change.session);
-            tracing::info!(%zxid, %session, "the members of the ensemble changed");
+        let mut facts = Vec::new();
+        self.lines.take(Instant::now(), &change, &mut facts);
+        self.record(facts).await
+    }
+
+    async fn record(&self, facts: Vec<Fact>) -> Result<(), Gone> {
+        for fact in facts {
+            self.send(Event::Recorded { ensemble: self.ensemble, fact }).await?;
         }
         Ok(())
     }
@@ -186,6 +198,9 @@ impl Follower {
     async fn tell(&mut self, health: &Health) -> Result<(), Gone> {
         let samples = self.figures.samples(Timestamp::now().0, health);
         self.send(Event::Samples { ensemble: self.ensemble, samples }).await?;
+        let mut facts = Vec::new();
+        self.lines.tick(Instant::now(), &mut facts);
+        self.record(facts).await?;
         let note = note(&health.state);
         if note != self.noted {
             self.noted.clone_from(&note);
@@ -212,7 +227,7 @@ fn note(state: &TapState) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use wk_proto::txn::{TxnHeader, encode_record};
-    use wk_proto::{SessionId, Txn, Wall, Zxid};
+    use wk_proto::{OpCode, SessionId, Txn, Wall, Zxid};
 
     use super::*;
 
@@ -228,7 +243,8 @@ mod tests {
         let (events, mut told) = mpsc::channel(16);
         let (txns, from) = mpsc::channel(16);
         let figures = Figures::new(Vec::new());
-        let follower = Follower { ensemble: 3, figures, events, tells_ends, noted: None };
+        let lines = Lines::default();
+        let follower = Follower { ensemble: 3, figures, events, tells_ends, noted: None, lines };
         let source = Source::Own(Arc::new(Mutex::new(from)));
         let running = tokio::spawn(follower.run(source));
         txns.send(close(7, 0)).await.expect("it listens");

@@ -4,6 +4,7 @@
 
 mod load;
 mod logs;
+mod members;
 mod monitor;
 
 use std::path::Path;

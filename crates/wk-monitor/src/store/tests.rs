@@ -143,6 +143,31 @@ fn the_audit_is_read_in_pages_the_newest_first() {
     assert_eq!(read(&Store::open(&path).unwrap(), None, 9), ("monitor c a".to_owned(), None));
 }
 
+#[test]
+fn the_history_of_an_ensemble_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("monitor.redb")).unwrap();
+    let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
+    ledger.find(now(1), firing());
+    for zxid in 0..ENSEMBLE_LINES_MAX + 2 {
+        let fact = Fact::new(FactKind::MembersStorm, ["1".into(), zxid.to_string()]);
+        ledger.record(now(2), "e", fact);
+    }
+    store.commit(&ledger.take_batch(), &vec![], &Kept::new()).unwrap();
+    let last = |lines: &[AuditLine]| -> Vec<String> {
+        lines.iter().map(|line| line.fact.args.last().cloned().unwrap_or_default()).collect()
+    };
+    let of = |about: &str| store.history(&wk_alert::IncidentId(about.to_owned())).unwrap();
+    let lines = of("ensemble/e");
+    assert_eq!((lines.len(), last(&lines)[0].as_str()), (ENSEMBLE_LINES_MAX, "2"));
+    assert_eq!(lines[0].actor, "monitor");
+    assert_eq!(of("ensemble/f"), []);
+    let incident = ledger.incidents().keys().next().unwrap();
+    assert_eq!(of(&incident.0).len(), 1, "the incident keeps its own");
+    let (whole, next) = store.audit(None, usize::MAX).unwrap();
+    assert_eq!((whole.len(), next), (ENSEMBLE_LINES_MAX + 1, None), "and no gap in the order");
+}
+
 /// Rows as the first release wrote them: an open incident whose notification was under way.
 #[test]
 fn a_store_of_the_first_schema_goes_on_as_it_was() {

@@ -60,6 +60,10 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::ActionCured => "已恢复：节点自己的会话已回来",
         FactKind::ActionInVain => "未恢复：节点自己的会话未按时回来",
         FactKind::ActionHeld => "动作暂缓：{0}",
+        FactKind::AclChanged => "会话 {2} 将 {0} 的 ACL 设为 {1}（zxid {3}）",
+        FactKind::AclStorm => "一分钟内另有 {0} 次 ACL 变更，最后一次在 {1}",
+        FactKind::MembersChanged => "会话 {1} 变更了成员列表（zxid {2}）：{0}",
+        FactKind::MembersStorm => "一分钟内成员列表另有 {0} 次变更，最后 zxid {1}",
         FactKind::DeliveryExpired => "{0}：{1} 通知已过有效期",
         _ => place(kind),
     }

@@ -71,6 +71,10 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::ActionCured => "cured: the node's own session is back",
         FactKind::ActionInVain => "not cured: the node's own session did not come back in time",
         FactKind::ActionHeld => "the action is held back: {0}",
+        FactKind::AclChanged => "the ACL of {0} was set to {1} by session {2} (zxid {3})",
+        FactKind::AclStorm => "{0} more ACLs were set within a minute, the last of {1}",
+        FactKind::MembersChanged => "the member list was changed by session {1} (zxid {2}): {0}",
+        FactKind::MembersStorm => "it was changed {0} more times within a minute, last at zxid {1}",
         FactKind::DeliveryExpired => "{0}: the {1} notification got too old",
         _ => place(kind),
     }
