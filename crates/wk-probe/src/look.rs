@@ -269,6 +269,10 @@ impl Looker {
         if !matches!(outcome, Outcome::Serving { .. }) {
             self.board().post_silence(&self.target.instance);
         }
+        if matches!(sight, Sight::Silent(_)) {
+            // It may come back with another configuration.
+            self.conf_due = Instant::now();
+        }
         let serves = matches!(outcome, Outcome::Serving { .. });
         if matches!(sight, Sight::Silent(..)) || self.last.as_ref().is_some_and(|l| l.0 != serves) {
             // What it offers may be other than before.

@@ -265,7 +265,8 @@ impl Member {
     async fn show_alive(&self) -> Result<Watcher, Error> {
         let alive = self.alive();
         loop {
-            let created = self.client.create(&alive, None, CreateMode::Ephemeral).await;
+            // As servers before 3.5 can, too.
+            let created = self.client.create_plain(&alive, None, CreateMode::Ephemeral).await;
             match created {
                 Ok(_) | Err(Error::Server(ErrorCode::NodeExists)) => {}
                 // Created or not, the look below tells: the owner is our session or it is not.
@@ -385,7 +386,7 @@ async fn create_if_missing(
     path: &str,
     data: Option<&[u8]>,
 ) -> Result<bool, Error> {
-    match client.create(path, data, CreateMode::Persistent).await {
+    match client.create_plain(path, data, CreateMode::Persistent).await {
         Ok(_) => Ok(true),
         Err(Error::Server(ErrorCode::NodeExists)) => Ok(false),
         Err(error) => Err(error),

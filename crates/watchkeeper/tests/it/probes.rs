@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 use wk_client::Tcp;
-use wk_peers::{Ensemble, EnsembleSpec, Version, wait};
+use wk_peers::{Ensemble, EnsembleSpec, Process, Version, wait};
 use wk_probe::board::Board;
 use wk_probe::look::{Look, Looker, Outcome, Pace, Ports, Target};
 use wk_probe::note::NoteKind;
 
-use crate::harness::cache;
+use crate::harness::{binary, cache};
 use crate::product::Product;
+use crate::up::Up;
 
 fn looker(instance: String, ports: Ports) -> Looker {
     let target = Target { ensemble: "e".into(), site: None, instance, ports };
@@ -190,4 +191,55 @@ fn all_members_from_one_observer_remembered_and_judged_without_a_quorum() {
     ensemble.restart(leader).unwrap();
     ensemble.restart(victim).unwrap();
     until_servers(&product, "all of them again", &all_up(&ensemble));
+}
+
+/// Rules over what only a look at several members of one ensemble can tell.
+const COMPARED: &str = "\
+groups:
+  - name: compared
+    rules:
+      - alert: LagSeen
+        expr: count by (ensemble) (watchkeeper_server_zxid_lag_txns >= 0) == 2
+";
+
+#[test]
+fn members_of_a_live_ensemble_are_compared_with_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = EnsembleSpec::new(Version::V3_9, dir.path()).pages();
+    let mut ensemble = spec.prepare(&cache()).unwrap();
+    ensemble.set_line(1, "maxSessionTimeout=55555");
+    for index in 0..3 {
+        ensemble.launch(index).unwrap();
+    }
+    ensemble.wait_quorum().unwrap_or_else(|err| panic!("{err:#}"));
+    std::fs::write(dir.path().join("compared.yml"), COMPARED).unwrap();
+    let config = dir.path().join("watchkeeper.toml");
+    let at_once = "{ for = \"0s\", watchkeeper_for = \"0s\" }";
+    let text = format!(
+        "[rules]\nfiles = [\"compared.yml\"]\nthresholds = {{ ZkConfigDrift = {at_once} }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let up = Up::start_with(&["--config", config.to_str().unwrap(), &ensemble.addresses()[0]]);
+    up.incident("ZkConfigDrift", "firing");
+    let notes = up.api("/api/v1/fleet")["ensembles"][0].to_string();
+    assert!(notes.contains("maxSessionTimeout") && notes.contains("55555"), "{notes}");
+    up.incident("LagSeen", "firing");
+    // Both followers, and nobody else, are measured against the leader.
+    ensemble.set_line(1, "maxSessionTimeout=40000");
+    ensemble.restart(1).unwrap();
+    up.incident("ZkConfigDrift", "resolved");
+}
+
+#[test]
+fn a_member_joins_at_3_4_and_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = alone(&EnsembleSpec::new(Version::V3_4, dir.path()).members(1));
+    let address = server.members[0].address();
+    let product = Product::start_for(&address, &[]);
+    let mut command = std::process::Command::new(binary());
+    command.args(["member", "join", "web/one", "-s", &address, "--session-timeout", "4s"]);
+    let mut member = Process::start("member", &mut command, &dir.path().join("member")).unwrap();
+    product.until_state("/nodes/web/one", "up");
+    member.terminate(wait::LONG).unwrap();
+    product.until_state("/nodes/web/one", "left");
 }
