@@ -62,6 +62,16 @@ const PEER_GROUPS: &[Group] = &[
         title: "the tap beside Apache's txn logs",
         needs: &[Peer::ZooKeeper, Peer::ZooKeeperAt(Version::V3_8)],
     },
+    Group {
+        module: "agent",
+        title: "the agent beside Apache members",
+        needs: &[Peer::ZooKeeper, Peer::Prometheus],
+    },
+    Group {
+        module: "recipes",
+        title: "kazoo's and Curator's recipes from outside",
+        needs: &[Peer::ZooKeeper, Peer::Python, Peer::Curator],
+    },
     Group { module: "faults", title: "faults of an Apache ensemble", needs: &[Peer::ZooKeeper] },
     Group { module: "curator", title: "Curator 5.9.0", needs: &[Peer::Curator] },
     Group { module: "admin", title: "Apache's AdminServer", needs: &[Peer::ZooKeeper] },

@@ -68,7 +68,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = verdict.config.map_err(refused)?;
     // The server has threads of its own: pages and signals need only this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let reason = runtime.block_on(serve(config))?;
+    let reason = runtime.block_on(serve(config));
+    // A page may still wait for a disk that hangs.
+    runtime.shutdown_background();
+    let reason = reason?;
     if reason == ExitReason::Shutdown {
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,6 +4,7 @@
 //! cannot be pulled, is no agent's page or belongs to no member is a note, and ends its series.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
@@ -11,7 +12,13 @@ use wk_probe::fetch::Fetcher;
 use wk_probe::page::{Page, PageLimits, Series};
 use wk_promql::{Labels, STALE, Sample};
 
+use crate::engine::Event;
 use crate::member::Member;
+use crate::task::{Task, forward, supervise};
+
+/// Makes the page that an agent on this host would serve; may wait for a disk, and has `None` where
+/// that takes too long.
+pub type MakePage = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// How often a page is pulled.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -41,12 +48,22 @@ const LIMITS: PageLimits = PageLimits {
 /// One pull.
 #[derive(Clone, Debug)]
 pub(crate) struct Pull {
-    /// The agent, as configured.
-    pub(crate) agent: String,
+    /// The agent, as configured; none: this process itself, with a server in it.
+    pub(crate) agent: Option<String>,
     /// When it ended, in milliseconds since 1970.
     at: i64,
     took: Duration,
     page: Result<Page, String>,
+}
+
+impl Pull {
+    /// What notes about it are about.
+    pub(crate) fn about(&self) -> String {
+        match &self.agent {
+            Some(agent) => format!("agent {agent}"),
+            None => "this host".to_owned(),
+        }
+    }
 }
 
 /// Pulls one agent's page until nobody listens any more.
@@ -60,12 +77,45 @@ pub(crate) async fn watch(agent: String, pulls: mpsc::Sender<Pull>) {
         let begun = Instant::now();
         let page = fetcher.page(&url, LIMITS, LIMIT).await.map_err(|err| err.to_string());
         let took = begun.elapsed();
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
-        if pulls.send(Pull { agent: agent.clone(), at, took, page }).await.is_err() {
+        let pull = Pull { agent: Some(agent.clone()), at: wall(), took, page };
+        if pulls.send(pull).await.is_err() {
             return;
         }
     }
+}
+
+/// Follows the host of the server in this process as long as the task is kept.
+pub(crate) fn follow_own(ensemble: usize, make: MakePage, events: &mpsc::Sender<Event>) -> Task {
+    let (pulls, pulled) = mpsc::channel(1);
+    let wrap = move |pull| Event::Pulled { ensemble, pull: Box::new(pull) };
+    forward(pulled, events.clone(), wrap);
+    supervise("host", move || watch_own(Arc::clone(&make), pulls.clone()))
+}
+
+/// Asks for this host's page until nobody listens any more.
+async fn watch_own(make: MakePage, pulls: mpsc::Sender<Pull>) {
+    let mut timer = tokio::time::interval(INTERVAL);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        timer.tick().await;
+        let (begun, make) = (Instant::now(), Arc::clone(&make));
+        let made = tokio::task::spawn_blocking(move || make());
+        let text = match tokio::time::timeout(LIMIT, made).await {
+            Ok(Ok(Some(text))) => Ok(text),
+            Ok(_) | Err(_) => Err("its disk does not answer in time".to_owned()),
+        };
+        let page = text.map(|text| Page::parse(text.as_bytes(), LIMITS));
+        let pull = Pull { agent: None, at: wall(), took: begun.elapsed(), page };
+        if pulls.send(pull).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+fn wall() -> i64 {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The series of one agent, as last sampled.
@@ -84,10 +134,8 @@ impl AgentSeries {
     ) -> (Vec<Sample>, Option<String>) {
         let (found, note) = match read(pull, labels, members) {
             Ok((found, notes)) if notes.is_empty() => (found, None),
-            Ok((found, notes)) => {
-                (found, Some(format!("agent {}: {}", pull.agent, notes.join("; "))))
-            }
-            Err(why) => (Vec::new(), Some(format!("agent {}: {why}", pull.agent))),
+            Ok((found, notes)) => (found, Some(format!("{}: {}", pull.about(), notes.join("; ")))),
+            Err(why) => (Vec::new(), Some(format!("{}: {why}", pull.about()))),
         };
         let now: BTreeSet<Labels> = found.iter().map(|(labels, _)| labels.clone()).collect();
         let sample = |(labels, value)| Sample { labels, at: pull.at, value };
@@ -105,8 +153,9 @@ fn read(
     labels: &[(&str, &str)],
     members: &[Member],
 ) -> Result<(Found, Vec<String>), String> {
-    let page = pull.page.as_ref().map_err(|err| {
-        format!("{err}: is `watchkeeper agent --listen {}` running there?", pull.agent)
+    let page = pull.page.as_ref().map_err(|err| match &pull.agent {
+        Some(agent) => format!("{err}: is `watchkeeper agent --listen {agent}` running there?"),
+        None => err.clone(),
     })?;
     let info = page.series.iter().find(|series| series.name == "watchkeeper_agent_info");
     let info = info.ok_or_else(|| {
@@ -120,7 +169,8 @@ fn read(
         return Err(notes.join("; "));
     }
     let port = label(info?, "client_port");
-    let instance = place(&pull.agent, port, members)?;
+    // Our own is on every member's host that has its port: there is but one.
+    let instance = place(pull.agent.as_deref().unwrap_or_default(), port, members)?;
     let all = |series: &Series| {
         let own = series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         // Ours last: they win over what a page may claim.
@@ -194,7 +244,7 @@ mod tests {
     fn pull(agent: &str, page: Result<&str, &str>) -> Pull {
         let page = page.map(|text| Page::parse(text.as_bytes(), LIMITS)).map_err(str::to_owned);
         let took = Duration::from_millis(200);
-        Pull { agent: agent.to_owned(), at: 1_700_000_000_100, took, page }
+        Pull { agent: Some(agent.to_owned()), at: 1_700_000_000_100, took, page }
     }
 
     fn members(instances: &[&str]) -> Vec<Member> {
@@ -242,6 +292,28 @@ mod tests {
         let blind = "watchkeeper_agent_note_info{note=\"/x: cannot read\"} 1\n";
         let blind = note(&mut series, "zk1:7182", blind, &["zk1:2181"]);
         assert!(blind.contains("/x: cannot read"), "{blind}");
+    }
+
+    #[tokio::test]
+    async fn the_host_of_a_server_in_this_process_is_asked_like_an_agent() {
+        let (pulls, mut pulled) = mpsc::channel(1);
+        let fresh = std::sync::atomic::AtomicBool::new(true);
+        let make: MakePage = Arc::new(move || {
+            let first = fresh.swap(false, std::sync::atomic::Ordering::Relaxed);
+            first.then(|| PAGE.replace("watchkeeper_agent_time_seconds 1700000001.5\n", ""))
+        });
+        let asking = tokio::spawn(watch_own(make, pulls));
+        let (members, mut series) = (members(&["127.0.0.1:2181"]), AgentSeries::default());
+        let (samples, note) = series.take(&pulled.recv().await.unwrap(), &[], &members);
+        let names: Vec<&str> = samples.iter().map(|sample| sample.labels.name()).collect();
+        assert_eq!(names, ["watchkeeper_server_disk_free_bytes"; 2], "no clock against itself");
+        assert!(samples.iter().all(|s| s.labels.get("instance") == "127.0.0.1:2181"));
+        assert_eq!(note.as_deref(), Some("this host: JKS"));
+        let (ends, note) = series.take(&pulled.recv().await.unwrap(), &[], &members);
+        assert!(ends.len() == 2 && ends.iter().all(|s| wk_promql::is_stale(s.value)));
+        assert_eq!(note.as_deref(), Some("this host: its disk does not answer in time"));
+        drop(pulled);
+        asking.await.unwrap();
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod text;
 mod time;
 mod view;
 
+pub use agents::MakePage;
 pub use audit::{AUDIT_LINES_MAX, AuditEntry, AuditPage};
 pub use channel::{Channel, UrlError, parse_notify};
 pub use config::{

@@ -13,6 +13,7 @@ use wk_alert::node::NodeKey;
 use wk_client::Client;
 use wk_proto::ids::SessionId;
 
+use crate::agents::{self, MakePage};
 use crate::canary::Canaries;
 use crate::config::{Config, EnsembleConfig};
 use crate::engine::{Engine, Event, Start};
@@ -39,6 +40,8 @@ pub struct EnsemblePort {
     pub session_ends: Option<mpsc::Receiver<SessionEnd>>,
     /// Every committed txn, where the server is in this process and its stream is wanted.
     pub txns: Option<mpsc::Receiver<wk_proto::stream::Event>>,
+    /// What only this host knows, where the server is in this process.
+    pub host: Option<MakePage>,
 }
 
 /// A session ended, as the server itself saw it.
@@ -134,11 +137,12 @@ impl Monitor {
                 None => None,
             };
             let tells_ends = port.session_ends.is_some() || port.config.tap;
+            let host = port.host.map(|make| agents::follow_own(index, make, &events));
             if let Some(ends) = port.session_ends {
                 let wrap = move |end| Event::SessionEnded { ensemble: index, end };
                 forward(ends, events.clone(), wrap);
             }
-            let tasks = Followers { registry, tap };
+            let tasks = Followers { registry, tap, host };
             engine.watch(port.config, port.client, records, tells_ends, tasks);
         }
         engine.ready(rules);

@@ -35,6 +35,9 @@ pub(crate) struct Followers {
     /// Its transactions, if they are wanted.
     #[expect(dead_code, reason = "kept for its drop")]
     pub(crate) tap: Option<Task>,
+    /// What the host of a server in this process knows.
+    #[expect(dead_code, reason = "kept for its drop")]
+    pub(crate) host: Option<Task>,
 }
 
 /// Starts a task and starts it again whenever it panics.

@@ -2,7 +2,8 @@
 //! nothing by itself.
 //!
 //! Reading order: [`zoo_cfg`] (configuration), [`report`] (what a server says about itself),
-//! [`metrics`] (counters and summaries with Apache's names), [`four_letter`] (their oldest form);
+//! [`metrics`] (counters and summaries with Apache's names), [`four_letter`] (their oldest form),
+//! [`host`] (what only this host knows);
 //! `driver` (the thread that owns node and sockets), `disk_thread`, `snapshot_thread`, and
 //! [`Server`], which starts all of it.
 
@@ -10,6 +11,7 @@ mod disk_thread;
 mod driver;
 pub mod environment;
 pub mod four_letter;
+pub mod host;
 mod mailbox;
 pub mod metrics;
 pub mod report;

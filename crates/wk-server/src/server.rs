@@ -3,6 +3,7 @@
 use crate::disk_thread::{DiskThread, Gather};
 use crate::driver::{Clock, Driver, Message, Parts, StartFigures, WAKER};
 use crate::four_letter::Word;
+use crate::host::HostReader;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::report::{
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::sync::{broadcast, oneshot, watch};
 use tracing::info;
 use wk_node::{Node, NodeConfig, Now};
@@ -33,6 +35,9 @@ use wk_tree::auth::AuthOptions;
 
 /// Ends of sessions that a listener may lag behind before it is told of a gap.
 const SESSION_ENDS_MAX: usize = 4096;
+
+/// How long a page waits for what the host knows, before it goes without.
+const HOST_LIMIT: Duration = Duration::from_millis(300);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +183,7 @@ impl Server {
         let snapshots = SnapshotThread::start(dirs, options, move |report| {
             to.post(Message::Snapshot(report));
         })?;
+        let host = HostReader::new(&storage.data_dir, &storage.data_log_dir, &config.common_hash);
         let session_ends = broadcast::Sender::new(SESSION_ENDS_MAX);
         let txns = Arc::new(TxnPort::default());
         let parts = Parts {
@@ -204,7 +210,8 @@ impl Server {
         if let Some(addr) = local_addr {
             info!(%addr, version = crate::VERSION, "serving clients");
         }
-        let shared = Shared { config, mailbox, local_addr, session_ends, txns, exit };
+        let host = Arc::new(host);
+        let shared = Shared { config, mailbox, local_addr, session_ends, txns, host, exit };
         Ok(ServerHandle { shared: Arc::new(shared) })
     }
 }
@@ -310,6 +317,7 @@ struct Shared {
     local_addr: Option<SocketAddr>,
     session_ends: broadcast::Sender<SessionEnd>,
     txns: Arc<TxnPort>,
+    host: Arc<HostReader>,
     exit: watch::Receiver<Option<ExitReason>>,
 }
 
@@ -402,6 +410,19 @@ impl ServerHandle {
     /// All metrics.
     pub async fn metrics(&self) -> Result<Metrics, ServerStopped> {
         self.ask(Driver::metrics).await
+    }
+
+    /// What only its host knows, as a metrics page; `None` where the host does not answer in time.
+    /// The driver has no part in it.
+    pub async fn host_page(&self) -> Option<Arc<str>> {
+        let host = Arc::clone(&self.shared.host);
+        let read = tokio::task::spawn_blocking(move || host.page());
+        tokio::time::timeout(HOST_LIMIT, read).await.ok()?.ok()?
+    }
+
+    /// The same, waiting as long as the host takes; not for threads that others wait for.
+    pub fn read_host_page(&self) -> Option<Arc<str>> {
+        self.shared.host.page()
     }
 
     /// All connections, oldest first.

@@ -9,20 +9,6 @@ use wk_server::zoo_cfg::entries;
 
 /// A file longer than this is none of a server's configuration.
 const FILE_MAX: u64 = 1 << 20;
-/// Keys that differ from host to host by their nature: they are no drift.
-const OWN: &[&str] = &[
-    "dataDir",
-    "dataLogDir",
-    "clientPort",
-    "clientPortAddress",
-    "secureClientPort",
-    "secureClientPortAddress",
-    "dynamicConfigFile",
-    "admin.serverAddress",
-    "admin.serverPort",
-    "metricsProvider.httpHost",
-    "metricsProvider.httpPort",
-];
 
 /// Another member, as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,16 +62,6 @@ impl Zoo {
         let fixed = self.keys.get("clientPort").or_else(|| self.keys.get("secureClientPort"));
         fixed.map(String::as_str).or(dynamic).map(str::to_owned)
     }
-
-    /// What must be the same on every member: the lines that count, sorted.
-    pub(super) fn common(&self) -> String {
-        let counts = |key: &str| {
-            let secret = key.contains("password") || key.contains("Store.location");
-            !(OWN.contains(&key) || secret || key == "version")
-        };
-        let lines = self.keys.iter().filter(|(key, _)| counts(key));
-        lines.map(|(key, value)| format!("{key}={}\n", value.trim())).collect()
-    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
@@ -134,7 +110,7 @@ mod tests {
         let shown: Vec<String> = zoo.peers.iter().map(|p| format!("{p:?}")).collect();
         assert_eq!(zoo.peers.len(), 2, "{shown:?}");
         assert_eq!((zoo.peers[1].host.as_str(), zoo.peers[1].election), ("::1", 3889));
-        let common = zoo.common();
+        let common = wk_server::host::common_lines(&zoo.keys);
         assert!(common.contains("tickTime=2000\n") && common.contains("server.1="), "{common}");
         assert!(!common.contains("secret") && !common.contains("dataDir"), "{common}");
     }

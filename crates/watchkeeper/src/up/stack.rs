@@ -5,14 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use wk_client::{Client, InProcess};
-use wk_monitor::{Config, EnsembleConfig, EnsemblePort, Lang, Monitor, MonitorHandle, SessionEnd};
+use wk_monitor::{
+    Config, EnsembleConfig, EnsemblePort, Lang, MakePage, Monitor, MonitorHandle, SessionEnd,
+};
 use wk_proto::stream::Event as TxnEvent;
+use wk_server::host::HostPage;
 use wk_server::zoo_cfg::ServerConfig;
 use wk_server::{ExitReason, Server, ServerHandle, StartError, TxnStream};
 use wk_web::{Web, WebConfig, WebError};
@@ -99,7 +103,8 @@ impl Stack {
             let client = config.access.client(&config.servers.join(",")).start();
             let client = client.with_context(|| format!("ensemble {}", config.name))?;
             let config = config.clone();
-            ports.push(EnsemblePort { config, client, session_ends: None, txns: None });
+            let (session_ends, txns, host) = (None, None, None);
+            ports.push(EnsemblePort { config, client, session_ends, txns, host });
         }
         let clients = ports.iter().map(|port| port.client.clone()).collect();
         let watched = ports.iter().map(|port| port.config.clone());
@@ -263,7 +268,17 @@ fn own_port(server: &ServerHandle, tap: bool) -> anyhow::Result<EnsemblePort> {
         tokio::spawn(forward_txns(server.txns(TXN_BYTES_MAX), to));
         txns
     });
-    Ok(EnsemblePort { config, client, session_ends: Some(session_ends), txns })
+    let host = Some(host_page(server, addr.port()));
+    Ok(EnsemblePort { config, client, session_ends: Some(session_ends), txns, host })
+}
+
+/// The page that an agent on this host would serve about our own server.
+fn host_page(server: &ServerHandle, port: u16) -> MakePage {
+    let mut head = HostPage::default();
+    let (help, port) = ("Which server this host's facts are about.", port.to_string());
+    head.metric("watchkeeper_agent_info", help, &[(&[("client_port", &port)], 1.0)]);
+    let (head, server) = (head.finish(), server.clone());
+    Arc::new(move || Some(format!("{head}{}", server.read_host_page()?)))
 }
 
 async fn forward_txns(mut from: TxnStream, to: mpsc::Sender<TxnEvent>) {

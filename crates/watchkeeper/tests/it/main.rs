@@ -15,6 +15,7 @@
 )]
 
 mod admin;
+mod agent;
 mod alarm;
 mod browser;
 mod canary;
@@ -27,6 +28,7 @@ mod ensembles;
 mod faults;
 mod guide;
 mod harness;
+mod host;
 mod hostile;
 mod kazoo;
 mod keys;
@@ -36,6 +38,7 @@ mod prometheus;
 mod promql;
 mod quiet;
 mod raw;
+mod recipes;
 mod rules;
 mod rust_client;
 mod script;

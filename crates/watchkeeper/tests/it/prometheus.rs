@@ -18,6 +18,21 @@ fn promtool_finds_nothing_to_say_about_our_page() {
     let _member = up.member("web/one");
     let (_, page) = http_get(up.web, "/metrics").unwrap();
     assert!(page.contains("watchkeeper_node_alive"), "{page}");
+    promtool_is_silent(&page);
+}
+
+#[test]
+fn promtool_finds_nothing_to_say_about_our_part_of_the_servers_page() {
+    let server = subject_with_pages();
+    let (_, page) = http_get(server.metrics, "/metrics").unwrap();
+    let ours = page.lines().filter(|line| line.contains("watchkeeper_"));
+    let ours: String = ours.map(|line| format!("{line}\n")).collect();
+    assert!(ours.contains("watchkeeper_server_disk_free_bytes{dir="), "{page}");
+    promtool_is_silent(&ours);
+}
+
+/// Debian's `promtool check metrics` takes the page and has no remarks.
+pub(crate) fn promtool_is_silent(page: &str) {
     let mut promtool = Command::new(peer(Peer::Prometheus).join("usr/bin/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

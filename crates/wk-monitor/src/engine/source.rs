@@ -123,9 +123,9 @@ impl Engine {
         let watched = &mut self.ensembles[ensemble];
         let site = watched.config.site.as_deref().unwrap_or_default();
         let labels = [("ensemble", watched.config.name.as_str()), ("site", site)];
-        let series = watched.agents.entry(pull.agent.clone()).or_default();
+        let about = pull.about();
+        let series = watched.agents.entry(about.clone()).or_default();
         let (samples, note) = series.take(pull, &labels, &watched.membership.members);
-        let about = format!("agent {}", pull.agent);
         match note {
             Some(note) => watched.notes.insert(about, note),
             None => watched.notes.remove(&about),

@@ -53,7 +53,7 @@ impl Bench {
             election_ports_off: true,
             ..EnsembleConfig::new("e", seeds)
         };
-        let followers = Followers { registry, tap: None };
+        let followers = Followers { registry, tap: None, host: None };
         engine.watch(config, client, Nodes::new(), false, followers);
         engine.ready(Vec::new());
         let now = now(engine.origin);

@@ -120,7 +120,7 @@ impl Site {
         let config = Config { channels, figures_interval, groups, ..defaults };
         let servers = vec![self.address.to_string()];
         let ensemble = EnsembleConfig { name: "local".into(), servers, ..ensemble };
-        let port = EnsemblePort { config: ensemble, client, session_ends, txns: None };
+        let port = EnsemblePort { config: ensemble, client, session_ends, txns: None, host: None };
         Monitor::start(config, vec![port]).await.unwrap()
     }
 

@@ -49,6 +49,7 @@ pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
         },
         metrics: metrics(values),
         reconfig_enabled: values.on("reconfigEnabled"),
+        common_hash: crate::host::config_hash(&values.lines),
     })
 }
 

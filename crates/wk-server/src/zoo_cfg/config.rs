@@ -1,6 +1,6 @@
 //! The configuration as the server uses it: only legal values, in types that carry their units.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub metrics: MetricsProvider,
     /// Whether `reconfig` is answered as unimplemented (true) or as disabled.
     pub reconfig_enabled: bool,
+    /// Hash of what was given that must be the same on every member ([`crate::host::config_hash`]).
+    pub common_hash: String,
 }
 
 /// What bounds connections and requests.
@@ -180,6 +182,7 @@ impl ServerConfig {
             admin: AdminConfig { enabled: false, ..AdminConfig::default() },
             metrics: MetricsProvider::Default,
             reconfig_enabled: false,
+            common_hash: crate::host::config_hash(&BTreeMap::new()),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Given {
 #[derive(Default)]
 pub(super) struct Values {
     given: BTreeMap<String, Given>,
+    /// All lines of the files and of `--set`, known to us or not.
+    pub(super) lines: BTreeMap<String, String>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -90,6 +92,7 @@ impl Values {
     }
 
     fn take(&mut self, name: String, value: String, origin: Origin) {
+        self.lines.insert(name.clone(), value.clone());
         let Some(key) = find(&name) else {
             let place = origin.to_string();
             return self.unknown(&place, &name, &name);

@@ -193,8 +193,12 @@ async fn admin(State(admin): State<Admin>, request: Request) -> Response {
 
 async fn metrics(State(server): State<ServerHandle>) -> Response {
     match server.metrics().await {
-        Ok(metrics) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], apache_text(&metrics))
-            .into_response(),
+        Ok(metrics) => {
+            let mut text = apache_text(&metrics);
+            // Ours, below Apache's: the names of an agent's page.
+            text.push_str(&server.host_page().await.unwrap_or_default());
+            ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response()
+        }
         Err(ServerStopped) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
