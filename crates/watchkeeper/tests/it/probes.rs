@@ -200,6 +200,7 @@ groups:
     rules:
       - alert: LagSeen
         expr: count by (ensemble) (watchkeeper_server_zxid_lag_txns >= 0) == 2
+        labels: {severity: warning}
 ";
 
 #[test]

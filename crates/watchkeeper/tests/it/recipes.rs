@@ -22,14 +22,19 @@ groups:
     rules:
       - alert: KazooLock
         expr: watchkeeper_recipe_lock_waiters{path=\"/kazoo/lock\"} == 2
+        labels: {severity: warning}
       - alert: KazooQueue
         expr: watchkeeper_recipe_queue_depth{path=\"/kazoo/queue\"} == 4
+        labels: {severity: warning}
       - alert: CuratorLock
         expr: watchkeeper_recipe_lock_waiters{path=\"/curator/lock\"} == 2
+        labels: {severity: warning}
       - alert: CuratorReaders
         expr: watchkeeper_recipe_lock_waiters{path=\"/curator/shared\"} == 1
+        labels: {severity: warning}
       - alert: CuratorQueue
         expr: watchkeeper_recipe_queue_depth{path=\"/curator/queue\"} == 3
+        labels: {severity: warning}
 ";
 
 fn config(dir: &Path, address: &str) -> String {
