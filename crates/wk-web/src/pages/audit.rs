@@ -37,6 +37,8 @@ fn item(ctx: &Context<'_>, entry: &AuditEntry) -> Markup {
     let is_silence = ["silence-", "maintenance-"].iter().any(|kind| entry.about.starts_with(kind));
     let href = if is_silence {
         "/silences?all=true".to_owned()
+    } else if entry.about.starts_with("ensemble/") {
+        "/".to_owned()
     } else {
         format!("/incidents/{}", entry.about)
     };
