@@ -174,7 +174,7 @@ fact_kinds! {
     AclStorm = "acl_storm",
     /// History of an ensemble: the member list was changed: the list, session, zxid.
     MembersChanged = "members_changed",
-    /// History of an ensemble: it was changed more often within a minute: how often, zxid of the last.
+    /// History of an ensemble: that list changed more within a minute: how often, zxid of the last.
     MembersStorm = "members_storm",
     /// History: a notification got too old: channel, phase.
     DeliveryExpired = "delivery_expired",

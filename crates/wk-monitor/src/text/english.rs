@@ -5,6 +5,11 @@ use wk_probe::note::NoteKind;
 
 use super::Word;
 
+const CANNOT_TELL: &str = "whether session {0} expired or was closed cannot be told from outside; \
+     no state=leaving was written";
+const FLAT_FORGED: &str =
+    "{0} is held by the monitor's own session {1}: refused, it proves nobody's life";
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test has words for every kind")]
 pub(super) fn fact(kind: FactKind) -> &'static str {
     match kind {
@@ -17,16 +22,11 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
         FactKind::SessionExpired => "the server let session {0} expire: its client fell silent",
         FactKind::SessionClosed => "the client closed its session {0}",
         FactKind::AliveDeleted => "session {0} did not end: alive itself was deleted",
-        FactKind::CannotTell => {
-            "whether session {0} expired or was closed cannot be told from outside; \
-             no state=leaving was written"
-        }
+        FactKind::CannotTell => CANNOT_TELL,
         FactKind::SaidLeaving => "{0} said state=leaving",
         FactKind::FlatBack => "{0} is there, held by session {1}",
         FactKind::FlatGone => "{0} is gone; session {1} held it",
-        FactKind::FlatForged => {
-            "{0} is held by the monitor's own session {1}: refused, it proves nobody's life"
-        }
+        FactKind::FlatForged => FLAT_FORGED,
         FactKind::FlatNotEphemeral => "{0} is not ephemeral: refused, it proves nobody's life",
         FactKind::ExpectedMissing => "{0} is expected by watchkeeper.toml, and is not there",
         FactKind::ReadDenied => {
