@@ -269,7 +269,7 @@ impl Looker {
         if !matches!(outcome, Outcome::Serving { .. }) {
             self.board().post_silence(&self.target.instance);
         }
-        if matches!(sight, Sight::Silent(_)) {
+        if matches!(sight, Sight::Silent(..)) {
             // It may come back with another configuration.
             self.conf_due = Instant::now();
         }
