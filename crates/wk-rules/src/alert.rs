@@ -32,11 +32,11 @@ impl AlertState {
 pub enum Severity {
     /// `critical`
     Critical,
-    /// `warning`, and any word that is none of these
+    /// `warning`, any word that is none of these, and no such label: an alarm is for somebody
     Warning,
     /// `info`
     Info,
-    /// `none`, or no such label: nobody is to be told (the dead man's switch)
+    /// `none`: nobody is to be told (the dead man's switch)
     None,
 }
 
@@ -45,7 +45,7 @@ impl Severity {
         match labels.get("severity") {
             "critical" => Self::Critical,
             "info" => Self::Info,
-            "none" | "" => Self::None,
+            "none" => Self::None,
             _ => Self::Warning,
         }
     }
@@ -87,4 +87,24 @@ pub struct Alert {
     pub resolved_at: Option<i64>,
     /// From its labels.
     pub severity: Severity,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_without_a_known_severity_is_a_warning() {
+        let of = |word| Severity::of(&Labels::metric("x", [("severity", word)]));
+        for (word, severity) in [
+            ("critical", Severity::Critical),
+            ("warning", Severity::Warning),
+            ("info", Severity::Info),
+            ("none", Severity::None),
+            ("page", Severity::Warning),
+        ] {
+            assert_eq!(of(word), severity, "{word}");
+        }
+        assert_eq!(Severity::of(&Labels::metric("x", [])), Severity::Warning);
+    }
 }

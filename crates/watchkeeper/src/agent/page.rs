@@ -30,7 +30,9 @@ fn facts(page: &mut HostPage, zoo: &Zoo, zoo_cfg: &Path, links: &[Link]) {
     page.metric("watchkeeper_agent_info", help, &[(&[("client_port", &port)], 1.0)]);
     page.storage(&zoo.data_dir(), &zoo.log_dir());
     let (found, notes) = certificates(zoo);
-    notes.into_iter().for_each(|note| page.note(note));
+    for note in notes {
+        page.note(note);
+    }
     let rows: Vec<([(&str, &str); 2], f64)> = found
         .iter()
         .map(|one| ([("port", one.port), ("subject", one.subject.as_str())], number(one.not_after)))

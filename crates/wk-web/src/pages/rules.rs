@@ -40,7 +40,7 @@ fn counts(lang: Lang, rules: &Rules) -> String {
     )
 }
 
-/// Whether it fires and that is a fault: nobody is told of what has no severity (Watchdog).
+/// Whether it fires and that is a fault: nobody is told of severity `none` (Watchdog).
 fn alarms(rule: &RuleState) -> bool {
     rule.state == RuleHealth::Firing && rule.severity.as_deref() != Some("none")
 }
