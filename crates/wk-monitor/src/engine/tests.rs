@@ -260,16 +260,15 @@ async fn a_clock_that_is_set_back_does_not_stop_judging() {
 #[tokio::test]
 async fn a_wrong_rule_file_leaves_the_old_rules_in_force() {
     let mut bench = Bench::new(&["127.0.0.1:1"]);
-    let rules = |expr: &str| {
-        let text = format!("groups: [{{name: g, rules: [{{alert: Mine, expr: '{expr}'}}]}}]");
+    let file = |rule: &str| {
+        let text = format!("groups: [{{name: g, rules: [{{alert: Mine, {rule}}}]}}]");
         Event::RuleFiles(vec![("own.yml".into(), Ok(text))])
     };
-    bench.engine.take(rules("up == 1"));
+    let rules = |expr: &str| file(&format!("expr: '{expr}'"));
+    bench.engine.take(file("expr: 'up == 1', labels: {severity: none}"));
     bench.probes(2, "127.0.0.1:1", &serving());
-    assert_eq!(bench.incidents(), [], "without a severity nobody is told");
-    let severe = "groups: [{name: g, rules: [{alert: Mine, expr: 'up == 1', \
-                  labels: {severity: info}}]}]";
-    bench.engine.take(Event::RuleFiles(vec![("own.yml".into(), Ok(severe.into()))]));
+    assert_eq!(bench.incidents(), [], "of severity none nobody is told");
+    bench.engine.take(rules("up == 1"));
     bench.probes(2, "127.0.0.1:1", &serving());
     assert_eq!(bench.incidents(), [("Mine", "127.0.0.1:1", IncidentState::Firing)]);
     bench.engine.take(rules("up =="));
