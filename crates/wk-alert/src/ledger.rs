@@ -155,8 +155,11 @@ pub enum LedgerError {
     #[error("too many silences are in force")]
     TooManySilences,
     /// It would be over before it begins, or last longer than anything is kept.
-    #[error("must last longer than no time and at most as long as incidents are kept")]
-    BadDuration,
+    #[error("must last longer than no time and at most {}, as incidents are kept", words(*.most))]
+    BadDuration {
+        /// How long it may last.
+        most: Duration,
+    },
 }
 
 /// A fault that has not lasted yet: shown, but neither stored nor told.
@@ -484,6 +487,16 @@ fn due<K: Ord + Clone>(timers: &mut BTreeMap<K, Mono>, now: Mono) -> Vec<K> {
 /// Time from one reading of the wall clock to a later one; zero if the clock was set back.
 fn span(from: Wall, to: Wall) -> Duration {
     Duration::from_millis(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))
+}
+
+/// A length of time in its largest whole unit.
+fn words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds % 86_400, seconds % 3600) {
+        (0, _) => format!("{} days", seconds / 86_400),
+        (_, 0) => format!("{} hours", seconds / 3600),
+        _ => format!("{seconds} seconds"),
+    }
 }
 
 /// A time of day so much later.

@@ -331,7 +331,9 @@ fn clients() -> Vec<Kind> {
             inject::reconnect_loop,
         )
         .also(&["ZkSessionExpiryStorm"])
-        .patience(150),
+        .patience(150)
+        // The sessions that it left expire in the next trial.
+        .fresh(),
         Kind::new(
             "znode-flood",
             "a client creates 105 000 znodes within a minute or so",

@@ -44,7 +44,7 @@ impl Ledger {
             return Err(LedgerError::TooManySilences);
         }
         if time.is_zero() || time > self.policy.retention {
-            return Err(LedgerError::BadDuration);
+            return Err(LedgerError::BadDuration { most: self.policy.retention });
         }
         let kind = match scope {
             Scope::Matching(_) => "silence",

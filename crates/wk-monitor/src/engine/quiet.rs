@@ -186,7 +186,7 @@ fn refused(what: &'static str, name: &str, err: LedgerError) -> ActionError {
     if err == LedgerError::NotFound {
         return ActionError::NotFound { what, name: name.to_owned() };
     }
-    if err == LedgerError::BadDuration {
+    if matches!(err, LedgerError::BadDuration { .. }) {
         return ActionError::Invalid(format!("for: {err}"));
     }
     ActionError::Conflict(format!("{what} {name}: {err}"))
