@@ -192,7 +192,13 @@ fn servers() -> Vec<Kind> {
             &["ZkServerFlapping"],
             inject::crash_loop,
         )
-        .also(&VOTER)
+        .also(&[
+            "ZkServerUnreachable",
+            "ZkOneFailureFromOutage",
+            "ZkVoterMissing",
+            // It enters an election each time, and that is counted.
+            "ZkServerRejoinLoop",
+        ])
         .patience(90),
         Kind::new(
             "port-taken",
