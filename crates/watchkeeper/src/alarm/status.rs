@@ -174,7 +174,10 @@ fn leader(ensemble: &Ensemble) -> Option<String> {
     let mut known: Vec<String> =
         epoch.map(|epoch| format!("epoch {epoch:#x}")).into_iter().collect();
     known.extend(
-        leader.leading_seconds.map(|seconds| span(Duration::from_secs_f64(seconds.max(0.0)))),
+        leader
+            .leading_seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+            .map(span),
     );
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
     Some(format!("leader {}{known}", clean(&leader.instance)))
@@ -336,6 +339,15 @@ incident a-1 warning ZkServerUnreachable 2m11s and 1 more
 note: a rule file is not in force: x
 ";
         assert_eq!(table(&picture()), want);
+    }
+
+    #[test]
+    fn a_number_that_is_no_time_is_left_out() {
+        let mut lie = picture();
+        for seconds in [1e300, f64::INFINITY, f64::NAN, -1.0] {
+            lie.fleet.ensembles[0].servers[1].leading_seconds = Some(seconds);
+            assert!(table(&lie).contains("leader zk2:2181 (epoch 0x1f"), "{seconds}");
+        }
     }
 
     #[test]

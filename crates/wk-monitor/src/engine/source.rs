@@ -139,7 +139,8 @@ impl Engine {
         for sample in samples.iter().filter(|sample| sample.labels.name() == DISK_FREE) {
             if let Some(server) = watched.server(sample.labels.get("instance")) {
                 let dir = sample.labels.get("dir").to_owned();
-                if sample.value.is_finite() && server.disks.len() < DISKS_MAX {
+                let room = server.disks.len() < DISKS_MAX || server.disks.contains_key(&dir);
+                if sample.value.is_finite() && room {
                     #[expect(
                         clippy::cast_possible_truncation,
                         clippy::cast_sign_loss,

@@ -112,8 +112,12 @@ fn speaker(id: &str) -> String {
     if is_term { "/silences".to_owned() } else { format!("/incidents/{id}") }
 }
 
-/// The form for a silence that fits this incident, filled in.
+/// Labels beside the usual ones that tell the faults of one rule apart.
+const TELLING: [&str; 4] = ["channel", "dir", "path", "port"];
+
+/// The form for a silence that fits this incident and no other, filled in.
 fn silence_link(incident: &Incident) -> String {
+    let of_rule = TELLING.map(|name| (name, incident.labels.get(name)));
     let labels = [
         ("rule", Some(&incident.rule)),
         ("ensemble", Some(&incident.ensemble).filter(|name| !name.is_empty())),
@@ -121,9 +125,26 @@ fn silence_link(incident: &Incident) -> String {
         ("group", incident.group.as_ref()),
         ("node", incident.node.as_ref()),
     ];
-    let known = labels.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let lines: Vec<String> = known.map(|(name, value)| format!("{name}={value}")).collect();
+    let all = labels.into_iter().chain(of_rule);
+    let known = all.filter_map(|(name, value)| Some(condition(name, value?)));
+    let lines: Vec<String> = known.collect();
     format!("/silences?matchers={}", encoded(&lines.join("\n")))
+}
+
+/// A condition that asks for exactly this value: whoever names a node does not choose the operator.
+fn condition(name: &str, value: &str) -> String {
+    let mut text = format!("{name}=\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
 }
 
 fn evidence(lang: Lang, incident: &Incident) -> Markup {

@@ -227,8 +227,15 @@ fn what_nobody_is_told_of_does_not_need_you() {
         with_context(Lang::En, |c| incident(c, Detail::Full(&detail), &view.fleet).into_string());
     order(&page, &["Nobody is told of it", r#"href="/silences""#, "silence-3"]);
     let page = incident_page(Lang::En, IncidentState::Firing);
-    let link = "/silences?matchers=rule%3DNodeDown%0Aensemble%3Dlocal%0Agroup%3Dweb%0Anode%3Dweb-2";
+    let link = "/silences?matchers=rule%3D%22NodeDown%22%0Aensemble%3D%22local%22%0A\
+                group%3D%22web%22%0Anode%3D%22web-2%22";
     order(&page, &[link]);
+    let mut regex = fixture::detail(IncidentState::Firing);
+    regex.incident.node = Some("~.*\"".to_owned());
+    regex.incident.labels.insert("channel".to_owned(), "ops".to_owned());
+    let page =
+        with_context(Lang::En, |c| incident(c, Detail::Full(&regex), &view.fleet).into_string());
+    order(&page, &["node%3D%22~.%2A%5C%22%22%0Achannel%3D%22ops%22"]);
 }
 
 #[test]
