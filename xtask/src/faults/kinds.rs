@@ -46,6 +46,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One voter of three is gone.
 const VOTER: [&str; 3] = ["ZkServerUnreachable", "ZkOneFailureFromOutage", "ZkVoterMissing"];
 
+/// One voter of three comes and goes: it enters an election each time, and that is counted.
+const LOOPING: [&str; 4] =
+    ["ZkServerUnreachable", "ZkOneFailureFromOutage", "ZkVoterMissing", "ZkServerRejoinLoop"];
+
 /// One voter of three is there and does not serve.
 const SICK: [&str; 6] = [
     "ZkServerUnreachable",
@@ -192,13 +196,7 @@ fn servers() -> Vec<Kind> {
             &["ZkServerFlapping"],
             inject::crash_loop,
         )
-        .also(&[
-            "ZkServerUnreachable",
-            "ZkOneFailureFromOutage",
-            "ZkVoterMissing",
-            // It enters an election each time, and that is counted.
-            "ZkServerRejoinLoop",
-        ])
+        .also(&LOOPING)
         .patience(90),
         Kind::new(
             "port-taken",
