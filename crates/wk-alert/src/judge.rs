@@ -13,6 +13,7 @@ use wk_proto::ids::Mono;
 use crate::Now;
 use crate::fact::{Fact, FactKind};
 use crate::finding::{Detail, Finding, Severity, Subject};
+use crate::locate;
 use crate::server::{NOT_SERVING, UNREACHABLE};
 use crate::sight::{Blindness, Sight, SightPolicy};
 
@@ -50,6 +51,18 @@ impl Default for JudgePolicy {
         Self { sight: SightPolicy::default(), repeat: Duration::from_mins(1) }
     }
 }
+
+/// What is asked of those who know a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Where its fault is, and what was seen.
+    PlaceAndSeen,
+    /// What was seen alone: the place is known already, or the fault is over.
+    Seen,
+}
+
+/// Those who know a subject.
+pub type Knows<'a> = &'a dyn Fn(&Subject, Ask) -> Vec<Fact>;
 
 /// How the ledger was last told that a subject stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +123,7 @@ impl Judge {
         now: Now,
         claims: Vec<Claim>,
         sight: &Sight,
-        facts: &dyn Fn(&Subject) -> Vec<Fact>,
+        facts: Knows<'_>,
         out: &mut Vec<Finding>,
     ) {
         let blindness = sight.blindness(now.mono, &self.policy.sight);
@@ -134,13 +147,22 @@ impl Judge {
                 // A restored alert, before anybody has looked again: it was told already.
                 continue;
             }
-            let seen = facts(&claim.subject);
+            let seen = self.known(&claim.subject, facts);
             self.say(now, claim, seen, out);
         }
         let missing = self.standings.keys().filter(|subject| !claimed.contains(*subject));
         for subject in missing.cloned().collect::<Vec<_>>() {
             self.miss(now, subject, sight, blindness, facts, out);
         }
+    }
+
+    /// What is known of a fault. Where it is was found when it began to fire: what it shows later,
+    /// when others have taken over, accuses them.
+    fn known(&self, subject: &Subject, facts: Knows<'_>) -> Vec<Fact> {
+        let standing = self.standings.get(subject).filter(|s| s.told == Told::Firing);
+        let Some(standing) = standing else { return facts(subject, Ask::PlaceAndSeen) };
+        let places = standing.facts.iter().filter(|fact| locate::is_cause(fact));
+        places.cloned().chain(facts(subject, Ask::Seen)).collect()
     }
 
     /// The one fault of the view itself.
@@ -209,7 +231,7 @@ impl Judge {
         subject: Subject,
         sight: &Sight,
         blindness: Blindness,
-        facts: &dyn Fn(&Subject) -> Vec<Fact>,
+        facts: Knows<'_>,
         out: &mut Vec<Finding>,
     ) {
         let Some(standing) = self.standings.get(&subject) else { return };
@@ -218,7 +240,8 @@ impl Judge {
         let sees = blindness == Blindness::Sees || !known;
         if sees && sight.shows(now.mono, &self.policy.sight, &subject, by_look) {
             self.standings.remove(&subject);
-            let facts = facts(&subject);
+            // What looks well now says nothing of where the fault was.
+            let facts = facts(&subject, Ask::Seen);
             out.push(Finding::Gone { subject, facts });
             return;
         }

@@ -30,7 +30,7 @@ pub use finding::{Detail, Figure, Finding, Severity, Subject};
 pub use health::{Health, HealthPolicy, Pulse};
 pub use incident::{Fingerprint, Incident, IncidentId, IncidentState, Suppressed};
 pub use inhibition::{Healing, Veil};
-pub use judge::{Claim, Judge, JudgePolicy};
+pub use judge::{Ask, Claim, Judge, JudgePolicy};
 pub use ledger::{
     ABOUT_ENSEMBLE, AuditLine, Batch, Case, ChannelFigures, Ledger, LedgerError, Pending, Policy,
     Saved,

@@ -67,8 +67,19 @@ pub struct Scene {
     pub members: Vec<Member>,
     /// Who led last.
     pub last_leader: Option<String>,
-    /// Nodes of the subject's group: those that are down, and how many there are.
-    pub group: Option<(Vec<String>, usize)>,
+    /// Nodes of the subject's group.
+    pub group: Option<Group>,
+}
+
+/// How the nodes of a group fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Some of those that are down.
+    pub named: Vec<String>,
+    /// How many are down.
+    pub down: usize,
+    /// How many there are.
+    pub all: usize,
 }
 
 /// The causes of a fault of `subject`, most likely first.
@@ -76,7 +87,13 @@ pub fn locate(subject: &Subject, scene: &Scene) -> Vec<Fact> {
     let of_subject = scene.members.iter().find(|m| Some(&m.instance) == subject.instance.as_ref());
     let mut causes = match subject.rule.as_str() {
         UNREACHABLE => of_subject.and_then(gone).into_iter().collect(),
-        NOT_SERVING | "ZkNoLeader" | "ZkServerReadOnly" => no_quorum(scene),
+        NOT_SERVING | "ZkNoLeader" | "ZkServerReadOnly" => match of_subject {
+            // The others have a leader: it is this one alone.
+            Some(member) if scene.members.iter().any(|member| member.leads) => {
+                gone(member).or_else(|| looking(member)).into_iter().collect()
+            }
+            _ => no_quorum(scene),
+        },
         "ZkOneFailureFromOutage" | "ZkVoterMissing" | "ZkObserverLost" => missing(scene),
         "ZkCanaryFailing" | "ZkCanarySlow" => canary(scene),
         "ZkServerRejoinLoop"
@@ -90,6 +107,11 @@ pub fn locate(subject: &Subject, scene: &Scene) -> Vec<Fact> {
     };
     causes.truncate(CAUSES_MAX);
     causes
+}
+
+/// Whether a fact is one that [`locate`] makes.
+pub fn is_cause(fact: &Fact) -> bool {
+    fact.kind.as_str().starts_with("at_")
 }
 
 /// Reads back where a stored fact says that the cause is; none if it says no place.
@@ -128,11 +150,13 @@ fn missing(scene: &Scene) -> Vec<Fact> {
     let mut members: Vec<&Member> = scene.members.iter().collect();
     members.sort_by_key(|member| member.look != Look::Refused);
     let silent = members.iter().filter_map(|member| gone(member));
-    let looking = |member: &&&Member| member.look == Look::Answers;
-    let looking = members.iter().filter(looking);
-    let looking =
-        looking.map(|member| Fact::new(FactKind::AtMemberLooking, [member.instance.clone()]));
-    silent.chain(looking).collect()
+    silent.chain(members.iter().filter_map(|member| looking(member))).collect()
+}
+
+/// A member that answers and looks for a leader.
+fn looking(member: &Member) -> Option<Fact> {
+    let is = member.look == Look::Answers && member.state == Some(ServerState::NotServing);
+    is.then(|| Fact::new(FactKind::AtMemberLooking, [member.instance.clone()]))
 }
 
 /// Nobody leads: who is missing; if nobody is, the way between them.
@@ -184,11 +208,12 @@ fn disk(member: &Member) -> Fact {
 
 /// A node is down: is it alone, or does its whole group fail?
 fn group(subject: &Subject, scene: &Scene) -> Vec<Fact> {
-    let (Some(name), Some((down, all))) = (&subject.group, &scene.group) else { return Vec::new() };
-    if down.len() < 2 && subject.node.is_some() {
+    let (Some(name), Some(group)) = (&subject.group, &scene.group) else { return Vec::new() };
+    let Group { named, down, all } = group;
+    if *down < 2 && subject.node.is_some() {
         return Vec::new();
     }
-    let args = [name.clone(), down.len().to_string(), all.to_string(), down.join(", ")];
+    let args = [name.clone(), down.to_string(), all.to_string(), named.join(", ")];
     vec![Fact::new(FactKind::AtGroup, args)]
 }
 
@@ -201,6 +226,7 @@ mod tests {
         let member = |(name, look): (&str, Look)| Member {
             instance: name.to_owned(),
             look,
+            state: (look == Look::Answers).then_some(ServerState::NotServing),
             leads: name == "a" && look == Look::Figures,
             ..Member::default()
         };
@@ -230,6 +256,18 @@ mod tests {
         assert_eq!(found(&rule, &nobody_gone)[0], "link a, b, c: at_election_links");
         let all_gone = scene([Look::Refused; 3]);
         assert_eq!(found(&rule, &all_gone).len(), 3);
+    }
+
+    #[test]
+    fn one_member_that_does_not_serve_is_no_lost_quorum() {
+        let rule = Subject::server(NOT_SERVING, "e", "c");
+        let cut = scene([Look::Figures, Look::Figures, Look::Answers]);
+        assert_eq!(found(&rule, &cut), ["member c: at_member_looking"]);
+        let mut barred = cut.clone();
+        barred.members[2].state = None;
+        assert_eq!(found(&rule, &barred), Vec::<String>::new(), "it may serve: nobody can tell");
+        let nobody_leads = scene([Look::Answers; 3]);
+        assert_eq!(found(&rule, &nobody_leads)[0], "link a, b, c: at_election_links");
     }
 
     #[test]
@@ -263,11 +301,14 @@ mod tests {
             node: Some("n1".into()),
             ..Subject::ensemble("NodeDown", "e")
         };
-        let with = |down: &[&str]| Scene {
-            group: Some((down.iter().map(|id| (*id).to_owned()).collect(), 5)),
-            ..Scene::default()
+        let with = |down: &[&str]| {
+            let named: Vec<String> = down.iter().take(2).map(|id| (*id).to_owned()).collect();
+            let group = Group { named, down: down.len(), all: 5 };
+            Scene { group: Some(group), ..Scene::default() }
         };
         assert_eq!(found(&node, &with(&["n1"])), Vec::<String>::new(), "it alone");
-        assert_eq!(found(&node, &with(&["n1", "n2", "n3"])), ["client g: at_group"]);
+        let three = with(&["n1", "n2", "n3"]);
+        assert_eq!(found(&node, &three), ["client g: at_group"]);
+        assert_eq!(locate(&node, &three)[0].args, ["g", "3", "5", "n1, n2"], "all are counted");
     }
 }

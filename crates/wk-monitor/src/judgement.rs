@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tracing::{info, warn};
-use wk_alert::{Claim, Detail, Fact, Figure, Finding, Judge, JudgePolicy, Now, Severity, Sight};
+use wk_alert::{
+    Ask, Claim, Detail, Fact, Figure, Finding, Judge, JudgePolicy, Now, Severity, Sight,
+};
 use wk_alert::{Health, HealthPolicy, Ledger, Pulse, Subject};
 use wk_promql::{Sample, Window, WindowPolicy};
 use wk_proto::ids::Mono;
@@ -236,7 +238,7 @@ impl Judgement {
     pub(crate) fn step(
         &mut self,
         now: Now,
-        facts: &dyn Fn(&Sight, &Subject) -> Vec<Fact>,
+        facts: &dyn Fn(&Sight, &Subject, Ask) -> Vec<Fact>,
         out: &mut Vec<Finding>,
     ) {
         let at = now.wall.0;
@@ -256,7 +258,7 @@ impl Judgement {
         self.unkept |= alerts.iter().any(|alert| alert.changed);
         let claims = alerts.iter().filter_map(claim).collect();
         let sight = &self.sight;
-        self.judge.step(now, claims, sight, &|subject| facts(sight, subject), out);
+        self.judge.step(now, claims, sight, &|subject, ask| facts(sight, subject, ask), out);
         if at.saturating_sub(self.trimmed) >= TRIM_MS {
             self.window.trim(at);
             self.trimmed = at;

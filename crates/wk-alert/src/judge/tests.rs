@@ -131,7 +131,7 @@ impl World {
             wall: Wall(i64::try_from(self.ms).unwrap_or(i64::MAX)),
         };
         let mut out = Vec::new();
-        self.judge.step(now, claims, &self.sight, &|_| Vec::new(), &mut out);
+        self.judge.step(now, claims, &self.sight, &|_, _| Vec::new(), &mut out);
         for finding in out {
             let (sign, subject) = match finding {
                 Finding::Pending { subject, .. } => ('+', subject),
@@ -356,4 +356,40 @@ fn a_moving_value_is_said_seldom_and_a_worse_severity_at_once() {
     assert_eq!(world.told().len(), 2, "at first and after a minute: {:?}", world.said);
     world.step(vec![claim(0.0, Severity::Critical)]);
     assert_eq!(world.told().len(), 3);
+}
+
+#[test]
+fn where_a_fault_is_was_found_when_it_began_and_is_not_asked_at_its_end() {
+    let subject = Subject::ensemble("ZkCanaryFailing", "a");
+    let claim = || Claim {
+        subject: subject.clone(),
+        severity: Severity::Critical,
+        detail: annotated(),
+        fires: true,
+    };
+    let mut world = World::new(&[("a", 1)], &mut Dice(1));
+    world.set("a1:2181", Look::Figures);
+    world.run(2);
+    let mut step = |seconds: u64, claims: Vec<Claim>, leader: &str| {
+        world.ms += seconds * 1000;
+        world.look();
+        let now = Now { mono: Mono(world.ms * 1_000_000), wall: Wall(0) };
+        let facts = |_: &Subject, ask: Ask| {
+            let place = Fact::new(FactKind::AtLeaderPath, [leader.to_owned()]);
+            let seen = Fact::new(FactKind::LastServed, [leader.to_owned()]);
+            if ask == Ask::Seen { vec![seen] } else { vec![place, seen] }
+        };
+        let mut out = Vec::new();
+        world.judge.step(now, claims, &world.sight, &facts, &mut out);
+        out
+    };
+    let args = |facts: &[Fact]| -> Vec<String> {
+        facts.iter().map(|fact| format!("{} {}", fact.kind.as_str(), fact.args[0])).collect()
+    };
+    let Some(Finding::Firing { facts, .. }) = step(1, vec![claim()], "old").pop() else { panic!() };
+    assert_eq!(args(&facts), ["at_leader_path old", "last_served old"]);
+    let Some(Finding::Firing { facts, .. }) = step(1, vec![claim()], "new").pop() else { panic!() };
+    assert_eq!(args(&facts), ["at_leader_path old", "last_served new"], "another leads by now");
+    let Some(Finding::Gone { facts, .. }) = step(1, Vec::new(), "new").pop() else { panic!() };
+    assert_eq!(args(&facts), ["last_served new"]);
 }

@@ -1,12 +1,14 @@
 //! From samples to findings: when the rules are asked, and what the detectors add.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use wk_alert::locate::{self, Scene};
+use wk_alert::locate::{self, Group, Scene};
 use wk_alert::node::{self, NodeKey, NodeState};
 use wk_alert::server::Probe;
-use wk_alert::{Fact, FactKind, Healing, Look, Now, Pulse, Sight, Subject};
+use wk_alert::{Ask, Fact, FactKind, Healing, Look, Now, Pulse, Sight, Subject};
 use wk_probe::board::Timing;
 
 use super::{Engine, Event};
@@ -47,7 +49,11 @@ impl Engine {
         self.sample_channels(now);
         let mut findings = Vec::new();
         let ensembles = &self.ensembles;
-        let facts = |sight: &Sight, subject: &Subject| facts(ensembles, sight, subject);
+        let groups = RefCell::new(Groups::new());
+        let facts = |sight: &Sight, subject: &Subject, ask: Ask| {
+            let place = (ask == Ask::PlaceAndSeen).then_some((sight, &groups));
+            facts(ensembles, place, subject)
+        };
         self.judgement.step(now, &facts, &mut findings);
         if let Some((name, bytes)) = self.judgement.keep(now) {
             self.kept_changes.insert(name, bytes);
@@ -126,12 +132,21 @@ impl Engine {
 /// What the task that follows the rule files is to the owner.
 pub(super) type RuleFiles = Option<Task>;
 
-/// What is known of a subject: where its fault is, then what the detectors saw.
-fn facts(ensembles: &[Watched], sight: &Sight, subject: &Subject) -> Vec<Fact> {
+/// How groups fare at this evaluation, by ensemble and name: many nodes of one may be down.
+type Groups = BTreeMap<(String, String), Group>;
+
+/// What is known of a subject: where its fault is, if that is asked, then what the detectors saw.
+fn facts(
+    ensembles: &[Watched],
+    place: Option<(&Sight, &RefCell<Groups>)>,
+    subject: &Subject,
+) -> Vec<Fact> {
     let Some(watched) = ensembles.iter().find(|e| e.name() == subject.ensemble) else {
         return Vec::new();
     };
-    let mut facts = locate::locate(subject, &scene(watched, sight, subject));
+    let located =
+        |(sight, groups)| locate::locate(subject, &scene(watched, sight, groups, subject));
+    let mut facts = place.map(located).unwrap_or_default();
     if let Some(id) = &subject.node {
         let key = NodeKey { group: subject.group.clone(), id: id.clone() };
         match watched.nodes.records().get(&key) {
@@ -147,19 +162,12 @@ fn facts(ensembles: &[Watched], sight: &Sight, subject: &Subject) -> Vec<Fact> {
 }
 
 /// The ensemble as it is seen at this moment.
-fn scene(watched: &Watched, sight: &Sight, subject: &Subject) -> Scene {
-    if let Some(group) = &subject.group {
-        let of_group = watched.nodes.records().iter();
-        let of_group = of_group.filter(|(key, _)| key.group.as_ref() == Some(group));
-        let mut all = 0;
-        let mut down = Vec::new();
-        for (key, record) in of_group {
-            all += 1;
-            if record.state == NodeState::Down && down.len() < GROUP_NAMED_MAX {
-                down.push(key.id.clone());
-            }
-        }
-        return Scene { group: Some((down, all)), ..Scene::default() };
+fn scene(watched: &Watched, sight: &Sight, groups: &RefCell<Groups>, subject: &Subject) -> Scene {
+    if let Some(name) = &subject.group {
+        let key = (watched.name().to_owned(), name.clone());
+        let mut groups = groups.borrow_mut();
+        let group = groups.entry(key).or_insert_with(|| group(watched, name));
+        return Scene { group: Some(group.clone()), ..Scene::default() };
     }
     let seen = sight.ensembles.get(watched.name());
     let member = |server: &WatchedServer| {
@@ -178,6 +186,21 @@ fn scene(watched: &Watched, sight: &Sight, subject: &Subject) -> Scene {
     };
     let members = watched.servers.iter().map(member).collect();
     Scene { members, last_leader: watched.last_leader.clone(), group: None }
+}
+
+fn group(watched: &Watched, name: &str) -> Group {
+    let mut group = Group::default();
+    let of_group = watched.nodes.records().iter();
+    for (key, record) in of_group.filter(|(key, _)| key.group.as_deref() == Some(name)) {
+        group.all += 1;
+        if record.state == NodeState::Down {
+            group.down += 1;
+            if group.named.len() < GROUP_NAMED_MAX {
+                group.named.push(key.id.clone());
+            }
+        }
+    }
+    group
 }
 
 /// What a probe's report shows of a server.
