@@ -217,6 +217,13 @@ impl Default for IncidentFilter {
     }
 }
 
+impl Incident {
+    /// Whether something else speaks for it, so that nobody is told: a cause, a silence, maintenance.
+    pub fn is_hushed(&self) -> bool {
+        self.suppressed_by.is_some() || self.state == IncidentState::Suppressed
+    }
+}
+
 impl IncidentFilter {
     /// Whether what is pending is looked at.
     pub(crate) fn shows_pending(&self) -> bool {

@@ -185,9 +185,7 @@ fn leader(ensemble: &Ensemble) -> Option<String> {
 
 /// `incident 7f3a91c2d0e4-1 critical ZkNoLeader 2m11s`, and how many more there are.
 fn worst(ensemble: &Ensemble, picture: &Picture) -> Option<String> {
-    let told = |incident: &&Incident| {
-        incident.ensemble == ensemble.name && incident.state != IncidentState::Suppressed
-    };
+    let told = |incident: &&Incident| incident.ensemble == ensemble.name && !incident.is_hushed();
     let open: Vec<&Incident> = picture.incidents.iter().filter(told).collect();
     let key = |incident: &&&Incident| (incident.severity, std::cmp::Reverse(incident.first_seen));
     let worst = open.iter().max_by_key(key)?;
@@ -205,8 +203,7 @@ fn serving(server: &Server, picture: &Picture) -> String {
     let fsync = cell(server.fsync_seconds.map(|s| format!("fsync {:.0} ms", s * 1000.0)));
     let conn = cell(server.connections.map(|count| format!("conn {count}")));
     let mut of_it = picture.incidents.iter().filter(|incident| {
-        incident.instance.as_deref() == Some(&server.instance)
-            && incident.state != IncidentState::Suppressed
+        incident.instance.as_deref() == Some(&server.instance) && !incident.is_hushed()
     });
     let state = of_it.next().map_or("ok".to_owned(), |incident| {
         format!("{} {}: {}", clean(&incident.rule), incident.id, place(incident))

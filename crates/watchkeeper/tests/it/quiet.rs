@@ -96,7 +96,7 @@ fn a_silence_ends_at_its_time_and_what_lasts_is_told_then() {
     let webhook = Webhook::start().unwrap();
     let product = Product::start(&["--notify", &webhook.url()], &[]);
     let (mut lasting, mut brief) = (join(&product, "a"), join(&product, "b"));
-    let added = json(&product, &["silence", "add", "rule=NodeDown", "--for", "30s"]);
+    let added = json(&product, &["silence", "add", "rule=NodeDown", "--for", "45s"]);
     lasting.kill().unwrap();
     brief.kill().unwrap();
     let lasts = node_incident(&product, "a", "suppressed");
@@ -119,7 +119,7 @@ fn a_silence_ends_at_its_time_and_what_lasts_is_told_then() {
 fn maintenance_of_an_ensemble_and_of_one_server() {
     let webhook = Webhook::start().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let [port] = wait::free_ports::<1>().unwrap();
+    let port = wait::lasting_ports(1).unwrap()[0];
     let spec = subject_spec(dir.path()).with(&format!("clientPort={port}"));
     let address = format!("127.0.0.1:{port}");
     let mut server = serve(&spec, port);

@@ -111,9 +111,14 @@ impl Looker {
                         // Before its first figures a word's are better than none: a server without
                         // any looks as if it did not serve.
                         if self.series.has_figures() {
-                            Sight::Serving(None)
-                        } else {
-                            self.by_word().await
+                            return Sight::Serving(None);
+                        }
+                        match self.by_word().await {
+                            // It said that it serves; a port that is full is another matter.
+                            Sight::Silent(..) => Sight::Serving(None),
+                            word @ (Sight::Serving(_)
+                            | Sight::NotServing(..)
+                            | Sight::Barred(_)) => word,
                         }
                     }
                 }

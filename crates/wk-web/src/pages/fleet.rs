@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use wk_monitor::{
-    ChannelStatus, Ensemble, Fleet, Group, Incident, IncidentState, Level, Node, NodeState, Server,
+    ChannelStatus, Ensemble, Fleet, Group, Incident, Level, Node, NodeState, Server,
     ServerState,
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn fleet(ctx: &Context<'_>, fleet: &Fleet, incidents: &[Arc<Incident>
     let (open, over): (Vec<_>, Vec<_>) =
         incidents.iter().partition(|incident| incident.state.is_open());
     let (hushed, mut open): (Vec<_>, Vec<_>) =
-        open.into_iter().partition(|incident| incident.state == IncidentState::Suppressed);
+        open.into_iter().partition(|incident| incident.is_hushed());
     open.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
     // There may be more than were read for this page.
     let count = open.len().max(fleet.open_incidents);

@@ -217,9 +217,14 @@ fn what_nobody_is_told_of_does_not_need_you() {
         ..fixture::incident("feed-1", IncidentState::Suppressed)
     };
     view.incidents.push(Arc::new(hushed.clone()));
+    // A cause that makes unknown what it stands for hides it as well.
+    view.incidents.push(Arc::new(wk_monitor::Incident {
+        suppressed_by: Some("cause-1".to_owned()),
+        ..fixture::incident("feed-2", IncidentState::Unknown)
+    }));
     let page = fleet_page(Lang::En, &view);
     assert!(
-        order(&page, &["2 things need you", "Nobody is told of 1 more", "hushed one"]).is_sorted()
+        order(&page, &["2 things need you", "Nobody is told of 2 more", "hushed one"]).is_sorted()
     );
     let detail =
         wk_monitor::IncidentDetail { incident: hushed, ..fixture::detail(IncidentState::Firing) };

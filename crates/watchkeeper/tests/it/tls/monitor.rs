@@ -87,7 +87,7 @@ fn secure_ensemble(dir: &Path, port: u16) -> Ensemble {
 #[test]
 fn everything_goes_by_tls_and_credentials() {
     let dir = tempfile::tempdir().unwrap();
-    let [port] = wait::free_ports().unwrap();
+    let port = wait::lasting_ports(1).unwrap()[0];
     let _ensemble = secure_ensemble(dir.path(), port);
     let seed = format!("127.0.0.1:{port}");
     for path in ["/nodes", "/nodes/a", "/nodes/a/alive"] {
