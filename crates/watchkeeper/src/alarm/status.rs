@@ -5,9 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wk_monitor::{
-    Ensemble, Fleet, Group, Incident, IncidentState, NodeState, Server, ServerState, Timestamp,
-};
+use wk_monitor::{Ensemble, Fleet, Group, Incident, NodeState, Server, ServerState, Timestamp};
 
 use super::api::{self, Api, MonitorArg};
 use super::incidents::clean;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use wk_monitor::{
-    ChannelStatus, Ensemble, Fleet, Group, Incident, Level, Node, NodeState, Server,
-    ServerState,
+    ChannelStatus, Ensemble, Fleet, Group, Incident, Level, Node, NodeState, Server, ServerState,
 };
 
 use super::{Context, Pace, frame, grouped, pill, short_seconds, tone};
