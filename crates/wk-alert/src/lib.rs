@@ -39,7 +39,7 @@ pub use outbox::{
     Bundle, BundleKey, ChannelPolicy, Entry, EntryKey, EntryState, Outcome, Phase, Rate,
 };
 pub use sight::{Look, ServerSight, Sight, SightPolicy};
-pub use silence::{Scope, ScopeError, Silence, SilenceId};
+pub use silence::{Scope, ScopeError, Silence, SilenceId, exactly};
 
 use wk_proto::ids::{Mono, Wall};
 

@@ -160,8 +160,18 @@ fn matcher(text: &str) -> Result<Matcher, ScopeError> {
 
 /// A condition as [`matcher`] reads it.
 fn show(matcher: &Matcher) -> String {
-    let mut text = format!("{}{}\"", matcher.name(), matcher.op());
-    for c in matcher.value().chars() {
+    format!("{}{}{}", matcher.name(), matcher.op(), quoted(matcher.value()))
+}
+
+/// A condition that asks for exactly this value: whoever chose the value does not choose the
+/// operator.
+pub fn exactly(name: &str, value: &str) -> String {
+    format!("{name}={}", quoted(value))
+}
+
+fn quoted(value: &str) -> String {
+    let mut text = String::from('"');
+    for c in value.chars() {
         match c {
             '"' | '\\' => text.extend(['\\', c]),
             '\n' => text.push_str("\\n"),

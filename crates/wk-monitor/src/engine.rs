@@ -6,12 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::error;
 use wk_alert::node::{self, NodePolicy};
-use wk_alert::{
-    Bundle, BundleKey, EntryKey, Fact, Finding, IncidentId, Ledger, Now, Outcome, Phase, Policy,
-    Saved,
-};
+use wk_alert::{BundleKey, Fact, Finding, IncidentId, Ledger, Now, Outcome, Policy, Saved};
 use wk_client::Client;
 use wk_probe::members::ClientPort;
 use wk_promql::Sample;
@@ -20,7 +17,7 @@ use wk_proto::ids::{Mono, Wall};
 use crate::action::Done;
 use crate::agents::Pull;
 use crate::canary::{Canaries, Perch};
-use crate::channel::{Channel, Message};
+use crate::channel::Channel;
 use crate::config::{Config, EnsembleConfig};
 use crate::discover::Discovery;
 use crate::doors::Doors;
@@ -43,12 +40,14 @@ use crate::{convert, publish};
 use cure::Curing;
 use judging::RuleFiles;
 use quiet::Promise;
+use sending::log_outcome;
 
 mod command;
 mod cure;
 mod judging;
 mod quiet;
 mod reading;
+mod sending;
 mod source;
 
 /// The owner looks at the time at least this often.
@@ -511,55 +510,6 @@ impl Engine {
         self.stale |= !batch.entries.is_empty() || !batch.silences.is_empty();
     }
 
-    fn send(&self, bundle: Bundle) {
-        let events = self.events.clone();
-        let Bundle { key, incidents } = bundle;
-        let Some(channel) = self.channels.get(&key.channel).cloned() else {
-            unreachable!("only what goes to configured channels is handed out");
-        };
-        // Said as it was then: a beginning that comes late is still one.
-        let lang = self.config.lang;
-        let cores = incidents.iter().filter_map(|id| self.ledger.incidents().get(id));
-        let worded = cores.map(|core| Incident {
-            summary: lang.headline(core, key.phase),
-            ..convert::incident(core, lang)
-        });
-        let message = Message {
-            name: key.name.clone(),
-            incidents: worded.collect(),
-            threads: self.beginnings(&key, &incidents),
-            phase: key.phase,
-            home: self.config.page_url.clone(),
-            lang,
-        };
-        tokio::spawn(async move {
-            let attempt = tokio::spawn(async move { channel.send(&message).await });
-            let abort = attempt.abort_handle();
-            let outcome = match tokio::time::timeout(TRY_LIMIT, attempt).await {
-                Ok(Ok(receipt)) => receipt.outcome,
-                Ok(Err(err)) => Outcome::Retry { error: err.to_string(), after: None },
-                Err(_) => {
-                    abort.abort();
-                    Outcome::Retry { error: "no answer in time".into(), after: None }
-                }
-            };
-            let _ = events.send(Event::Answered { key, outcome }).await;
-        });
-    }
-
-    /// The names of the messages in which the beginnings of what ends now were told.
-    fn beginnings(&self, key: &BundleKey, incidents: &[IncidentId]) -> Vec<String> {
-        if key.phase == Phase::Firing {
-            return Vec::new();
-        }
-        let told = incidents.iter().filter_map(|incident| {
-            let (incident, channel) = (incident.clone(), key.channel.clone());
-            let beginning = EntryKey { incident, phase: Phase::Firing, channel };
-            self.ledger.entries().get(&beginning)?.bundle.clone()
-        });
-        told.collect::<BTreeSet<String>>().into_iter().collect()
-    }
-
     fn draw(&mut self) {
         let fleet = publish::fleet(
             &self.config,
@@ -586,19 +536,6 @@ impl Engine {
 fn now(origin: Instant) -> Now {
     let nanos = u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
     Now { mono: Mono(nanos), wall: Wall(Timestamp::now().0) }
-}
-
-fn log_outcome(key: &BundleKey, outcome: &Outcome) {
-    let channel = &key.channel;
-    match outcome {
-        Outcome::Confirmed => info!(channel, notification = %key, "notification confirmed"),
-        Outcome::Retry { error: err, .. } => {
-            warn!(channel, notification = %key, err, "notification failed; it will be sent again");
-        }
-        Outcome::Refused { error: err } => {
-            error!(channel, notification = %key, err, "notification refused");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -57,3 +57,4 @@ pub use view::{
     ChannelKind, ChannelStatus, ChannelTest, Delivery, DeliveryState, Ensemble, Fleet, Group,
     Latency, Level, Node, NodeState, Phase, Server, ServerState, Sight, WindowFigures,
 };
+pub use wk_alert::exactly;

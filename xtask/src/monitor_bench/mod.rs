@@ -87,8 +87,10 @@ pub(crate) fn run(args: &MonitorBenchArgs) -> Result<()> {
     let done = AtomicBool::new(false);
     let figures = std::thread::scope(|scope| {
         let kept = scope.spawn(|| keep_alive(&ensembles, &done));
-        let figures = measure(args, &plan, &ensembles);
-        done.store(true, Ordering::SeqCst);
+        let figures = {
+            let _end = End(&done);
+            measure(args, &plan, &ensembles)
+        };
         kept.join().map_err(|_| anyhow::anyhow!("the nodes' sessions panicked"))??;
         figures
     })?;
@@ -98,6 +100,15 @@ pub(crate) fn run(args: &MonitorBenchArgs) -> Result<()> {
         table::print(args, &figures);
     }
     Ok(())
+}
+
+/// Says that it is over, after a panic too: the scope waits for the nodes' sessions.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 fn keep_alive(ensembles: &Mutex<Vec<Ensemble>>, done: &AtomicBool) -> Result<()> {

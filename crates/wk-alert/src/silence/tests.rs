@@ -149,3 +149,14 @@ proptest! {
         let _ = Scope::parse(&[text]);
     }
 }
+
+#[test]
+fn whoever_names_a_node_does_not_choose_the_operator() {
+    for name in ["~.*", "a\"b", "back\\slash", " two\nlines\t", ""] {
+        let condition = super::exactly("node", name);
+        let scope = Scope::parse(&["rule=NodeDown".to_owned(), condition]).unwrap();
+        let Scope::Matching(matchers) = &scope else { unreachable!("conditions were given") };
+        assert!(matchers[1].is_match(name), "{name:?}");
+        assert!(!matchers[1].is_match("another"), "{name:?}");
+    }
+}

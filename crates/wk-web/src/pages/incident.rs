@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 use wk_monitor::{
     Cure, Delivery, DeliveryState, Ensemble, Fleet, Incident, IncidentDetail, IncidentState,
-    Located, Node,
+    Located, Node, exactly,
 };
 
 use super::{Context, Pace, encoded, frame, pill};
@@ -126,25 +126,9 @@ fn silence_link(incident: &Incident) -> String {
         ("node", incident.node.as_ref()),
     ];
     let all = labels.into_iter().chain(of_rule);
-    let known = all.filter_map(|(name, value)| Some(condition(name, value?)));
+    let known = all.filter_map(|(name, value)| Some(exactly(name, value?)));
     let lines: Vec<String> = known.collect();
     format!("/silences?matchers={}", encoded(&lines.join("\n")))
-}
-
-/// A condition that asks for exactly this value: whoever names a node does not choose the operator.
-fn condition(name: &str, value: &str) -> String {
-    let mut text = format!("{name}=\"");
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => text.extend(['\\', c]),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            c => text.push(c),
-        }
-    }
-    text.push('"');
-    text
 }
 
 fn evidence(lang: Lang, incident: &Incident) -> Markup {

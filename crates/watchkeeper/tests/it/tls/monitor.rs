@@ -121,11 +121,7 @@ fn everything_goes_by_tls_and_credentials() {
         let notes = ensemble(&product, "prod")["notes"].to_string();
         !["canary", "tap", "registry", "trust"].iter().any(|word| notes.contains(word))
     });
-    // A busy machine may make a canary slow; nobody may be called down.
-    let down = ["ZkServerUnreachable", "ZkServerNotServing", "ZkNoLeader", "NodeViewLost"];
-    let told = product.incidents();
-    let wrong = |one: &&Value| down.iter().any(|rule| one["rule"] == *rule);
-    assert_eq!(told.iter().find(wrong), None, "{told:?}");
+    assert_eq!(product.incidents(), Vec::<Value>::new());
     assert!(!product.printed().contains(PASSWORD) && !product.page("/").contains(PASSWORD));
 }
 
