@@ -16,8 +16,8 @@ use crate::engine::Event;
 use crate::member::Member;
 use crate::task::{Task, forward, supervise};
 
-/// Makes the page that an agent on this host would serve; may wait for a disk, and has `None` where
-/// that takes too long.
+/// Makes the page that an agent on this host would serve; may wait for a disk. While one asking
+/// waits, another gets at once what was read before, or `None` where that is too old.
 pub type MakePage = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// How often a page is pulled.
@@ -98,18 +98,26 @@ async fn watch_own(make: MakePage, pulls: mpsc::Sender<Pull>) {
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         timer.tick().await;
-        let (begun, make) = (Instant::now(), Arc::clone(&make));
-        let made = tokio::task::spawn_blocking(move || make());
-        let text = match tokio::time::timeout(LIMIT, made).await {
-            Ok(Ok(Some(text))) => Ok(text),
-            Ok(_) | Err(_) => Err("its disk does not answer in time".to_owned()),
+        let begun = Instant::now();
+        // While the first asking still waits for a slow disk, the second gets what was read before.
+        let made = match ask(&make).await {
+            Some(text) => Some(text),
+            None => ask(&make).await,
         };
+        let text = made.ok_or_else(|| "its disk does not answer in time".to_owned());
         let page = text.map(|text| Page::parse(text.as_bytes(), LIMITS));
         let pull = Pull { agent: None, at: wall(), took: begun.elapsed(), page };
         if pulls.send(pull).await.is_err() {
             return;
         }
     }
+}
+
+/// The page, if it can be had in time.
+async fn ask(make: &MakePage) -> Option<String> {
+    let make = Arc::clone(make);
+    let made = tokio::task::spawn_blocking(move || make());
+    tokio::time::timeout(LIMIT, made).await.ok()?.ok()?
 }
 
 /// Milliseconds since 1970.
@@ -313,6 +321,24 @@ mod tests {
         assert!(ends.len() == 2 && ends.iter().all(|s| wk_promql::is_stale(s.value)));
         assert_eq!(note.as_deref(), Some("this host: its disk does not answer in time"));
         drop(pulled);
+        asking.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_does_not_take_away_what_was_read_before() {
+        let (pulls, mut pulled) = mpsc::channel(1);
+        let (end, slow) = std::sync::mpsc::channel::<()>();
+        let slow = std::sync::Mutex::new(slow);
+        let make: MakePage = Arc::new(move || {
+            // As a page that one caller reads and the others have from before.
+            let Ok(reading) = slow.try_lock() else { return Some(PAGE.to_owned()) };
+            let _ = reading.recv();
+            None
+        });
+        let asking = tokio::spawn(watch_own(make, pulls));
+        let pull = pulled.recv().await.unwrap();
+        assert!(pull.page.is_ok() && pull.took >= LIMIT, "{pull:?}");
+        drop((end, pulled));
         asking.await.unwrap();
     }
 

@@ -415,9 +415,16 @@ impl ServerHandle {
     /// What only its host knows, as a metrics page; `None` where the host does not answer in time.
     /// The driver has no part in it.
     pub async fn host_page(&self) -> Option<Arc<str>> {
-        let host = Arc::clone(&self.shared.host);
-        let read = tokio::task::spawn_blocking(move || host.page());
-        tokio::time::timeout(HOST_LIMIT, read).await.ok()?.ok()?
+        let ask = async || {
+            let host = Arc::clone(&self.shared.host);
+            let read = tokio::task::spawn_blocking(move || host.page());
+            tokio::time::timeout(HOST_LIMIT, read).await.ok()?.ok()?
+        };
+        // While the first still reads a slow disk, the second gets what was read before.
+        match ask().await {
+            Some(page) => Some(page),
+            None => ask().await,
+        }
     }
 
     /// The same, waiting as long as the host takes; not for threads that others wait for.

@@ -89,8 +89,14 @@ fn hostile_names_stay_names_everywhere() {
         assert!(!moves(page), "{page}");
     }
     let id = product.incidents()[0]["id"].as_str().unwrap().to_owned();
-    for args in [&["incidents"][..], &["incidents", "show", &id], &["why", &id], &["top", "--once"]]
-    {
+    let verbs: [&[&str]; 5] = [
+        &["incidents"],
+        &["incidents", "show", &id],
+        &["why", &id],
+        &["top", "--once"],
+        &["status"],
+    ];
+    for args in verbs {
         let output = product.verb(args);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!text.is_empty() && !moves(&text), "{args:?}: {text:?}");

@@ -26,14 +26,14 @@
       || [...fields()].some((field) => field.value !== field.defaultValue)
       || [...document.querySelectorAll('main option')].some((o) => o.selected !== o.defaultSelected);
   };
-  const remember = () => [...document.querySelectorAll('details')].map((d) => d.open);
+  const kept = () => [...document.querySelectorAll('details[data-key]')];
   const replace = (html) => {
     const next = new DOMParser().parseFromString(html, 'text/html');
     const main = next.getElementById('main');
     if (!main || busy()) return;
-    const open = remember();
+    const open = new Map(kept().map((d) => [d.dataset.key, d.open]));
     document.getElementById('main').replaceChildren(...main.childNodes);
-    document.querySelectorAll('details').forEach((d, i) => { if (open[i]) d.open = true; });
+    kept().forEach((d) => { if (open.has(d.dataset.key)) d.open = open.get(d.dataset.key); });
     document.title = next.title;
     tick();
   };

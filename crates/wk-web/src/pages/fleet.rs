@@ -128,7 +128,7 @@ fn hushed_list(ctx: &Context<'_>, hushed: &[&Arc<Incident>]) -> Markup {
     let more = all.saturating_sub(HUSHED_MAX);
     html! {
         @if !hushed.is_empty() {
-            details.panel {
+            details.panel data-key="hushed" {
                 summary { (lang.of(
                     format!("Nobody is told of {all} more: causes, silences, maintenance"),
                     format!("另有 {all} 个未通知：由原因、静默或维护代表"),
@@ -169,7 +169,7 @@ fn ensemble_section(ctx: &Context<'_>, ensemble: &Ensemble) -> Markup {
             (servers(ctx, ensemble))
             (nodes(ctx, ensemble))
             @if !ensemble.notes.is_empty() {
-                details.notes {
+                details.notes data-key={ "notes " (ensemble.name) } {
                     summary { (lang.of("What I could not see", "未能观察到的内容"))
                         " (" (ensemble.notes.len()) ")" }
                     ul { @for note in &ensemble.notes { li { (note) } } }

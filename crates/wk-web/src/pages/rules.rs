@@ -82,7 +82,7 @@ fn item(ctx: &Context<'_>, rule: &RuleState) -> Markup {
                 }
             }
             @if let Some(error) = &rule.error { p.why { (error) } }
-            details {
+            details data-key={ (rule.group) " " (rule.rule) " " (rule.expr) } {
                 summary { (lang.of("Expression", "表达式")) }
                 pre tabindex="0" { code { (rule.expr) } }
                 p.quiet { (rule.group) " · " (rule.file) }

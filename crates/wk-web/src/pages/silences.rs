@@ -75,7 +75,7 @@ fn silence_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
                         &format!("/silences/{}/end", silence.id)))
                 }
             }
-            details open[!quiet.matchers.is_empty()] {
+            details data-key="add" open[!quiet.matchers.is_empty()] {
                 summary { (lang.of("Add a silence", "添加静默")) }
                 form.fields method="post" action="/silences" {
                     (ctx.token("/silences"))
@@ -117,7 +117,7 @@ fn window_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
                         &format!("/maintenance/{}/end", window.id)))
                 }
             }
-            details {
+            details data-key="begin" {
                 summary { (lang.of("Begin maintenance", "开始维护")) }
                 form.fields method="post" action="/maintenance" {
                     (ctx.token("/maintenance"))
@@ -174,7 +174,7 @@ fn term(ctx: &Context<'_>, id: &str, what: &[String], term: &Term, end: &str) ->
             @if !term.reason.is_empty() { p { (term.reason) } }
             @if !term.suppresses.is_empty() { (suppressed(lang, &term.suppresses)) }
             @if term.active {
-                details {
+                details data-key=(end) {
                     summary { (lang.of("End it now", "立即结束")) }
                     form.act method="post" action=(end) {
                         (ctx.token(end))
