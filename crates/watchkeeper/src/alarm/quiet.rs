@@ -25,7 +25,7 @@ Examples:
 
 Faults are found and shown all the same; what lasts when the silence ends is told then.
 
-Exit codes: 0 ok, 2 no such condition or time, 3 no such silence, 4 it is over already, 6 no monitor")]
+Exit codes: 0 ok, 2 no such condition or time, 3 no such silence, 4 it is over, 6 no monitor")]
 pub(crate) struct SilenceArgs {
     #[command(subcommand)]
     verb: SilenceVerb,

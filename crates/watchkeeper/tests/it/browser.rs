@@ -100,10 +100,17 @@ fn page_follows_without_being_loaded_anew() {
     let mut member = up.member("shop/web-1");
     let url = format!("http://127.0.0.1:{}/", up.web);
     let mut page = browser.start("live", &["live", &url, "One thing needs you"]);
-    until("an open page", LONG, || Ok(page.output().contains("open").then_some(()))).unwrap();
+    // What is unfolded there stays so, though the list is another afterwards.
+    let rules = format!("{url}rules");
+    let mut rules = browser.start("rules", &["live", &rules, "1 firing", "NodeDown"]);
+    for page in [&page, &rules] {
+        until("an open page", LONG, || Ok(page.output().contains("open").then_some(()))).unwrap();
+    }
     member.kill().unwrap();
-    let status = page.wait(2 * LONG).unwrap();
-    assert!(status.success(), "{}", page.tail());
+    for page in [&mut page, &mut rules] {
+        let status = page.wait(2 * LONG).unwrap();
+        assert!(status.success(), "{}", page.tail());
+    }
 }
 
 #[test]

@@ -35,6 +35,23 @@ fn moves(text: &str) -> bool {
     text.chars().any(is_mover)
 }
 
+/// What the verbs print stays in its lines.
+fn for_people(product: &Product) {
+    let id = product.incidents()[0]["id"].as_str().unwrap().to_owned();
+    let verbs: [&[&str]; 5] = [
+        &["incidents"],
+        &["incidents", "show", &id],
+        &["why", &id],
+        &["top", "--once"],
+        &["status"],
+    ];
+    for args in verbs {
+        let output = product.verb(args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!text.is_empty() && !moves(&text), "{args:?}: {text:?}");
+    }
+}
+
 #[test]
 fn hostile_names_stay_names_everywhere() {
     let dir = tempfile::tempdir().unwrap();
@@ -88,19 +105,7 @@ fn hostile_names_stay_names_everywhere() {
         assert!(page.len() < 100_000, "{} bytes", page.len());
         assert!(!moves(page), "{page}");
     }
-    let id = product.incidents()[0]["id"].as_str().unwrap().to_owned();
-    let verbs: [&[&str]; 5] = [
-        &["incidents"],
-        &["incidents", "show", &id],
-        &["why", &id],
-        &["top", "--once"],
-        &["status"],
-    ];
-    for args in verbs {
-        let output = product.verb(args);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(!text.is_empty() && !moves(&text), "{args:?}: {text:?}");
-    }
+    for_people(&product);
     assert!(!moves(&product.printed()), "terminal and log: {:?}", product.printed());
     for mail in smtp.mails() {
         assert_eq!(mail.header("X-Test-Rcpt").as_deref(), Some("ops@x.test"));

@@ -1,6 +1,7 @@
 // drive.js shot URL OUT WIDTH light|dark LANG: takes a picture; status 1 on script errors, failed
 //   requests, sideways scroll, or text whose contrast is below 4.5 to 1.
-// drive.js live URL TEXT: waits until TEXT is on the open page, which must not have been loaded anew.
+// drive.js live URL TEXT [PART]: waits until TEXT is on the open page, which must not have been
+//   loaded anew; unfolds PART before, which must still be unfolded.
 // drive.js plain URL TEXT: TEXT must be there without JavaScript.
 // drive.js silence URL NAME: adds the silence whose conditions are filled in and ends it, by forms
 //   without JavaScript.
@@ -48,12 +49,15 @@ const verbs = {
     bad.push(...await page.evaluate(faint));
     await page.screenshot({ path: out, fullPage: true });
   },
-  async live(browser, [text]) {
+  async live(browser, [text, part]) {
     const page = await open(browser, { locale: 'en-US' });
     await page.evaluate(() => { window.same = true; });
+    const folded = page.locator(`details[data-key*="${part}"]`);
+    if (part) await folded.locator('summary').click();
     console.log('open');
     await page.getByText(text).first().waitFor({ timeout: 60000 });
     if (!await page.evaluate(() => window.same)) bad.push('the page was loaded anew');
+    if (part && !await folded.evaluate((at) => at.open)) bad.push(`${part} was folded`);
   },
   async plain(browser, [text]) {
     const page = await open(browser, { locale: 'en-US', javaScriptEnabled: false });

@@ -14,7 +14,7 @@ fn an_incident_is_taken_on_cured_and_put_away() {
     let (config, mark) = (dir.path().join("watchkeeper.toml"), dir.path().join("ran"));
     let text = format!(
         "[group.web]\n\
-         on_down = {{ exec = [\"/bin/sh\", \"-c\", \"printf %s \\\"$0\\\" > {}\", \"{{node}}\"] }}\n",
+         on_down = {{ exec = ['/bin/sh', '-c', 'printf %s \"$0\" > {}', '{{node}}'] }}\n",
         mark.display()
     );
     std::fs::write(&config, text).unwrap();
