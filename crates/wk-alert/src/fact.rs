@@ -102,6 +102,8 @@ fact_kinds! {
     ViewBack = "view_back",
     /// A server's figures cannot be seen at present: instance.
     FiguresUnseen = "figures_unseen",
+    /// Whether a server's fault lasts or is over cannot be judged: instance.
+    Unjudged = "unjudged",
     /// Where: a host answers, its server's port is closed: instance.
     AtMemberGone = "at_member_gone",
     /// Where: neither server nor host answers: instance.

@@ -192,7 +192,7 @@ impl Judge {
         let standing = self.standings.get(&claim.subject).map(|standing| standing.told);
         match standing {
             Some(Told::Firing | Told::Adopted) if blindness == Blindness::Blind => {
-                self.unsee(now, claim.subject, out);
+                self.unsee(now, claim.subject, None, out);
             }
             Some(_) => (),
             None => self.say(now, Claim { fires: false, ..claim }, Vec::new(), out),
@@ -251,19 +251,36 @@ impl Judge {
                 self.standings.remove(&subject);
                 out.push(Finding::Gone { subject, facts: Vec::new() });
             }
-            Told::Firing | Told::Adopted => self.unsee(now, subject, out),
+            Told::Firing | Told::Adopted => {
+                let barred = sight.is_barred(&subject).then_some(facts);
+                self.unsee(now, subject, barred, out);
+            }
             Told::Unseen => (),
         }
     }
 
-    fn unsee(&mut self, now: Now, subject: Subject, out: &mut Vec<Finding>) {
+    /// What was told cannot be seen any more. `barred`: its server is there and does not let the
+    /// monitor in, and why.
+    fn unsee(
+        &mut self,
+        now: Now,
+        subject: Subject,
+        barred: Option<Knows<'_>>,
+        out: &mut Vec<Finding>,
+    ) {
         let Some(standing) = self.standings.get_mut(&subject) else { return };
         (standing.told, standing.at) = (Told::Unseen, now.mono);
-        let fact = match &subject.instance {
-            Some(instance) => Fact::new(FactKind::FiguresUnseen, [instance.clone()]),
-            None => Fact::new(FactKind::SightLost, [subject.ensemble.clone()]),
+        let instance = subject.instance.clone();
+        let facts = match (instance, barred) {
+            (Some(instance), Some(knows)) => {
+                let why = knows(&subject, Ask::Seen).into_iter();
+                let why = why.filter(|fact| fact.kind == FactKind::Barred);
+                [Fact::new(FactKind::Unjudged, [instance])].into_iter().chain(why).collect()
+            }
+            (Some(instance), None) => vec![Fact::new(FactKind::FiguresUnseen, [instance])],
+            (None, _) => vec![Fact::new(FactKind::SightLost, [subject.ensemble.clone()])],
         };
-        out.push(Finding::Unseen { subject, facts: vec![fact] });
+        out.push(Finding::Unseen { subject, facts });
     }
 }
 

@@ -140,7 +140,7 @@ fn gone(member: &Member) -> Option<Fact> {
     let kind = match member.look {
         Look::Refused => FactKind::AtMemberGone,
         Look::Silent => FactKind::AtMemberSilent,
-        Look::Never | Look::Figures | Look::Answers => return None,
+        Look::Never | Look::Figures | Look::Answers | Look::Barred => return None,
     };
     Some(Fact::new(kind, [member.instance.clone()]))
 }

@@ -180,6 +180,18 @@ impl ServerDetector {
         }
         if matches!(probe, Probe::Barred { .. }) {
             (self.good, self.bad) = (0, 0);
+            let rule = match self.state {
+                ServerState::Unreachable => Some(UNREACHABLE),
+                ServerState::NotServing => Some(NOT_SERVING),
+                ServerState::Unknown | ServerState::Up => None,
+            };
+            if let Some(rule) = rule {
+                // It may have healed, or not.
+                let subject = Subject::server(rule, &self.ensemble, &self.instance);
+                let unjudged = Fact::new(FactKind::Unjudged, [self.instance.clone()]);
+                let facts = [unjudged].into_iter().chain(self.last.clone()).collect();
+                out.push(Finding::Unseen { subject, facts });
+            }
             if self.state != ServerState::Unknown {
                 self.turn(ServerState::Unknown, now);
             }
@@ -319,6 +331,7 @@ mod tests {
     fn one_that_does_not_let_us_in_is_neither_up_nor_down() {
         assert_eq!(trace("bbbbbbbb"), "bbbbbbbb");
         assert_eq!(trace(".bbbbxxbxxx"), ".-U-Nbbbbxxbxxx".to_owned(), "counted anew");
+        assert_eq!(trace("xxxxbbb."), "xxxx-N!Ub?Ubb.-U-N", "what was told is not over");
         let mut detector = ServerDetector::new("e", "h:1", ServerPolicy::default(), Now::default());
         for probe in [Probe::Serving { mode: "?".into() }, Probe::Barred { reason: "x".into() }] {
             detector.step(Now::default(), &probe, &mut Vec::new());

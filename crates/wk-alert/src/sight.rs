@@ -21,6 +21,8 @@ pub enum Look {
     Figures,
     /// It answers, but its figures are not to be seen: it does not serve, or refuses to say.
     Answers,
+    /// It is there, and it and the monitor do not trust each other: how it fares cannot be told.
+    Barred,
     /// The host answers, the port is closed.
     Refused,
     /// Nothing: no answer in time, no way there.
@@ -47,7 +49,7 @@ impl ServerSight {
         (self.begun, self.looked) = (Some(begun), Some(ended));
         match look {
             Look::Never => (),
-            Look::Figures | Look::Answers | Look::Refused => {
+            Look::Figures | Look::Answers | Look::Barred | Look::Refused => {
                 self.answered = Some(ended);
                 self.silent_since = None;
             }
@@ -131,7 +133,7 @@ pub struct Sight {
 impl Sight {
     /// Takes a look at a server, if it is a known one.
     pub fn take(&mut self, ensemble: &str, instance: &str, begun: Mono, ended: Mono, look: Look) {
-        if matches!(look, Look::Figures | Look::Answers | Look::Refused) {
+        if matches!(look, Look::Figures | Look::Answers | Look::Barred | Look::Refused) {
             self.hear(ended);
         }
         let ensemble = self.ensembles.get_mut(ensemble);
@@ -224,12 +226,27 @@ impl Sight {
         }
         let shown = |server: &ServerSight| {
             let fresh = server.looked.is_some_and(|at| now.since(at) <= policy.fresh);
-            fresh && (by_look || server.look == Look::Figures)
+            fresh
+                && match server.look {
+                    Look::Figures => true,
+                    Look::Answers | Look::Refused | Look::Silent => by_look,
+                    // Neither the fault nor its end.
+                    Look::Barred | Look::Never => false,
+                }
         };
         match &subject.instance {
             Some(instance) => ensemble.servers.get(instance).is_none_or(shown),
             None => ensemble.servers.values().any(shown),
         }
+    }
+
+    /// Whether `subject` is a server of which nothing can be told, because it and the monitor do
+    /// not trust each other.
+    pub fn is_barred(&self, subject: &Subject) -> bool {
+        let servers = self.ensembles.get(&subject.ensemble).map(|ensemble| &ensemble.servers);
+        let server = subject.instance.as_ref().zip(servers);
+        let server = server.and_then(|(instance, servers)| servers.get(instance));
+        server.is_some_and(|server| server.look == Look::Barred)
     }
 
     fn servers(&self) -> impl Iterator<Item = &ServerSight> {

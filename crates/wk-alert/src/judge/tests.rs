@@ -315,6 +315,31 @@ fn what_vanishes_with_its_server_is_unseen_and_ends_when_it_is_seen_to_end() {
 }
 
 #[test]
+fn a_server_that_comes_back_barred_is_not_said_to_be_well() {
+    let mut world = World::new(&[("a", 3)], &mut Dice(3));
+    world.run(5);
+    world.set("a2:2181", Look::Refused);
+    world.run(5);
+    world.set("a2:2181", Look::Barred);
+    world.run(60);
+    let told = ["!ZkServerUnreachable a2:2181", "?ZkServerUnreachable a2:2181"];
+    assert_eq!(world.told(), told, "it answers, and may serve or not");
+    world.set("a2:2181", Look::Figures);
+    world.run(5);
+    assert_eq!(world.told()[2..], ["-ZkServerUnreachable a2:2181"]);
+}
+
+#[test]
+fn who_answers_and_bars_us_is_a_witness_that_we_see() {
+    let mut world = World::new(&[("a", 2)], &mut Dice(3));
+    world.run(5);
+    world.set("a1:2181", Look::Barred);
+    world.set("a2:2181", Look::Silent);
+    world.run(10);
+    assert_eq!(world.told(), ["!ZkServerUnreachable a2:2181"]);
+}
+
+#[test]
 fn after_a_restart_nothing_is_said_twice_and_what_healed_meanwhile_ends() {
     let mut world = World::new(&[("a", 3)], &mut Dice(5));
     let now = Now::default();

@@ -207,7 +207,8 @@ fn group(watched: &Watched, name: &str) -> Group {
 pub(super) fn look(report: &crate::probe::Report) -> Look {
     match &report.probe {
         Probe::Serving { mode } if mode != "?" => Look::Figures,
-        Probe::Serving { .. } | Probe::NotServing { .. } | Probe::Barred { .. } => Look::Answers,
+        Probe::Serving { .. } | Probe::NotServing { .. } => Look::Answers,
+        Probe::Barred { .. } => Look::Barred,
         Probe::NoAnswer { .. } if report.refused => Look::Refused,
         Probe::NoAnswer { .. } => Look::Silent,
     }

@@ -81,7 +81,11 @@ impl Bench {
     fn probe(&mut self, instance: &str, probe: &Probe, took: Duration) {
         let serves = matches!(probe, Probe::Serving { .. });
         let srvr = crate::probe::Srvr { znodes: Some(5), ..crate::probe::Srvr::default() };
-        let up = f64::from(u8::from(!matches!(probe, Probe::NoAnswer { .. })));
+        let up = match probe {
+            Probe::Serving { .. } | Probe::NotServing { .. } => 1.0,
+            Probe::NoAnswer { .. } => 0.0,
+            Probe::Barred { .. } => STALE,
+        };
         let figure = |name| (name, if serves { 3.0 } else { STALE });
         let figures = ["znode_count", "leader_uptime", "quorum_size"].map(figure);
         let labels = [("ensemble", "e"), ("instance", instance), ("job", "zookeeper")];
@@ -188,6 +192,31 @@ async fn a_rule_carries_the_detectors_evidence_and_ends_when_that_is_seen() {
     let kinds: Vec<_> = incident.facts.iter().map(|fact| fact.kind).collect();
     assert_eq!(kinds, [AtMemberGone, ProbeFailed, LastServed], "where first, then what was seen");
     assert!(incident.detail.annotations.contains_key("summary_zh"), "{incident:?}");
+    bench.probes(2, "127.0.0.1:1", &serving());
+    let over = ("ZkServerUnreachable", "127.0.0.1:1", IncidentState::Resolved);
+    assert_eq!(bench.incidents(), [over]);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_a_wrong_certificate_cannot_be_judged_and_says_so() {
+    let mut bench = Bench::new(&["127.0.0.1:1", "127.0.0.1:2"]);
+    bench.probes(3, "127.0.0.1:1", &serving());
+    bench.silence("127.0.0.1:1");
+    let barred = Probe::Barred { reason: "UnknownIssuer".into() };
+    bench.probes(30, "127.0.0.1:1", &barred);
+    let found = ("ZkServerUnreachable", "127.0.0.1:1", IncidentState::Unknown);
+    assert_eq!(bench.incidents(), [found]);
+    let incidents = bench.engine.ledger.incidents().values();
+    let incident = incidents.into_iter().find(|i| i.subject.rule == found.0).unwrap();
+    let english = |fact| crate::text::Lang::En.fact(fact);
+    let told: Vec<String> = incident.facts.iter().map(english).collect();
+    let last: Vec<&str> = told.iter().rev().take(2).rev().map(String::as_str).collect();
+    let wanted = [
+        "127.0.0.1:1 is there and cannot be judged: whether the fault lasts or is over, this \
+         monitor cannot tell",
+        "127.0.0.1:1 is there, but it and this monitor do not trust each other: UnknownIssuer",
+    ];
+    assert_eq!(last, wanted);
     bench.probes(2, "127.0.0.1:1", &serving());
     let over = ("ZkServerUnreachable", "127.0.0.1:1", IncidentState::Resolved);
     assert_eq!(bench.incidents(), [over]);

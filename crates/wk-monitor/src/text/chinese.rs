@@ -70,13 +70,14 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
 }
 
 /// Where a fault is, and what of the view itself.
-const PLACES: [(FactKind, &str); 13] = [
+const PLACES: [(FactKind, &str); 14] = [
     (
         FactKind::AllSilent,
         "{0} 台服务器均不应答监视器（{1}）：可能是监视器自身网络中断，也可能全部宕机",
     ),
     (FactKind::ViewBack, "服务器又能应答监视器了"),
     (FactKind::FiguresUnseen, "暂时看不到 {0} 的指标"),
+    (FactKind::Unjudged, "{0} 在线但无法判断：故障是否仍在，本监视器无从得知"),
     (FactKind::AtMemberGone, "{0}：主机有应答，端口已关闭：进程已退出"),
     (FactKind::AtMemberSilent, "{0}：毫无应答：进程停顿、主机宕机，或链路中断"),
     (FactKind::AtMemberLooking, "{0} 有应答，正在寻找 Leader"),

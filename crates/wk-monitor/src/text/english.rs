@@ -81,7 +81,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
 }
 
 /// Where a fault is, and what of the view itself.
-const PLACES: [(FactKind, &str); 13] = [
+const PLACES: [(FactKind, &str); 14] = [
     (
         FactKind::AllSilent,
         "none of {0} servers answers the monitor ({1}): its own network may be cut, \
@@ -89,6 +89,11 @@ const PLACES: [(FactKind, &str); 13] = [
     ),
     (FactKind::ViewBack, "servers answer the monitor again"),
     (FactKind::FiguresUnseen, "the figures of {0} cannot be seen at present"),
+    (
+        FactKind::Unjudged,
+        "{0} is there and cannot be judged: whether the fault lasts or is over, this monitor \
+             cannot tell",
+    ),
     (FactKind::AtMemberGone, "{0}: its host answers and its port is closed: the process is gone"),
     (
         FactKind::AtMemberSilent,
