@@ -67,6 +67,8 @@ enum Heal {
     Present(Duration),
     /// So long, whenever it begins: its window still holds the cause.
     Window(Duration),
+    /// The same, but what was there before the cause may be the cause of that: it is never hidden.
+    Wake(Duration),
     /// Until every session had its fresh timeout.
     Sessions,
     /// Until every server has joined, if it was there before that end.
@@ -109,7 +111,7 @@ const SHIPPED: &[Row] = &[
         // A server that leaves its quorum may count one of its threads as dead.
         effects: &["ZkCriticalThreadDied"],
         same: Same::Ensemble,
-        heal: Heal::Window(Duration::from_mins(5)),
+        heal: Heal::Wake(Duration::from_mins(5)),
         veil: Veil::Hidden,
     },
     Row {
@@ -148,6 +150,8 @@ pub(crate) struct Hiding {
     pub(crate) linger: Duration,
     /// Then also what begins only after that end.
     pub(crate) newcomers: bool,
+    /// Also what began before the cause did.
+    pub(crate) elders: bool,
 }
 
 /// The rules whose faults `cause` hides as shipped.
@@ -182,12 +186,18 @@ pub(crate) fn hiding(cause: &Subject, effect: &Incident, healing: Healing) -> Op
     if let Some(row) = SHIPPED.iter().find(fits) {
         let (linger, newcomers) = match row.heal {
             Heal::Present(time) => (time, false),
-            Heal::Window(time) => (time, true),
+            Heal::Window(time) | Heal::Wake(time) => (time, true),
             Heal::Sessions => (healing.sessions, true),
             Heal::Joining => (healing.joining, false),
         };
-        return Some(Hiding { veil: row.veil, linger, newcomers });
+        let elders = !matches!(row.heal, Heal::Wake(_));
+        return Some(Hiding { veil: row.veil, linger, newcomers, elders });
     }
     let named = named_causes(effect).any(|name| name == cause.rule);
-    named.then_some(Hiding { veil: Veil::Hidden, linger: HEAL_DEFAULT, newcomers: false })
+    named.then_some(Hiding {
+        veil: Veil::Hidden,
+        linger: HEAL_DEFAULT,
+        newcomers: false,
+        elders: true,
+    })
 }

@@ -283,6 +283,9 @@ impl Ledger {
     ) -> Option<(Suppressed, Option<Mono>)> {
         let healing = self.healing(&cause.subject.ensemble);
         let hiding = inhibition::hiding(&cause.subject, effect, healing)?;
+        if !hiding.elders && effect.began_at() < cause.began_at() {
+            return None;
+        }
         let by = Suppressed { by: cause.id.0.clone(), veil: hiding.veil };
         if cause.is_open() {
             return (!self.speaks_for(effect, cause)).then_some((by, None));

@@ -82,6 +82,24 @@ fn a_second_outage_is_never_hidden() {
 }
 
 #[test]
+fn a_thread_that_died_before_the_quorum_was_lost_is_told_and_one_that_died_of_it_is_not() {
+    let mut ledger = ledger(&["mail"]);
+    let thread = |server| Subject::server("ZkCriticalThreadDied", E, server);
+    fires(&mut ledger, at(1), &thread("a"), Severity::Critical);
+    fires(&mut ledger, at(3), &about("ZkNoLeader"), Severity::Critical);
+    fires(&mut ledger, at(5), &thread("b"), Severity::Critical);
+    assert_eq!(told(&mut ledger, at(5)), 2);
+    assert!(ledger.open(&thread("a")).expect("open").suppressed.is_none());
+    assert!(ledger.open(&thread("b")).expect("open").suppressed.is_some());
+    ends(&mut ledger, at(9), &about("ZkNoLeader"));
+    // Its window of five minutes is over before the time in which the cause speaks for it.
+    ends(&mut ledger, at(305), &thread("b"));
+    assert_eq!(told(&mut ledger, at(400)), 1, "the end of the cause");
+    ends(&mut ledger, at(401), &thread("a"));
+    assert_eq!(told(&mut ledger, at(401)), 1);
+}
+
+#[test]
 fn without_a_leader_nodes_are_unknown_until_every_session_had_its_timeout() {
     let mut ledger = ledger(&["mail"]);
     fires(&mut ledger, at(1), &about("ZkNoLeader"), Severity::Critical);
