@@ -213,6 +213,9 @@ impl Engine {
         let policy = NodePolicy { session_ends, flat, ..NodePolicy::default() };
         let nodes = node::Nodes::new(&config.name, policy, records, now(self.origin));
         self.cure_policies(&config.name);
+        if let Some(healing) = judging::kept_healing(&config.name, &self.kept) {
+            self.ledger.set_healing(&config.name, healing);
+        }
         let membership = Membership::begin(&config.name, &config.servers, &self.kept);
         let node_series = NodeSeries::new(&config.name, config.site.as_deref());
         let index = self.ensembles.len();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wk_alert::locate::{self, Group, Scene};
 use wk_alert::node::{self, NodeKey, NodeState};
 use wk_alert::server::Probe;
@@ -14,11 +15,15 @@ use wk_probe::board::Timing;
 use super::{Engine, Event};
 use crate::judgement::Awake;
 use crate::publish::{Watched, WatchedServer};
+use crate::store::Kept;
 use crate::task::{Task, forward, supervise};
 use crate::{notification, rule_files};
 
 /// How often it is sampled how the channels fare.
 const CHANNELS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Under which name the store keeps how long an ensemble needs after an election.
+const KEPT_HEALING: &str = "healing/";
 
 /// Nodes of a group that are named one by one in evidence, at most.
 const GROUP_NAMED_MAX: usize = 20;
@@ -90,8 +95,11 @@ impl Engine {
         for (index, watched) in self.ensembles.iter().enumerate() {
             let board = self.prober.board(index);
             let timing = board.lock().unwrap_or_else(PoisonError::into_inner).timing();
-            if let Some(Timing { tick, session_max, init_limit }) = timing {
-                self.ledger.set_healing(watched.name(), Healing::of(tick, session_max, init_limit));
+            let Some(Timing { tick, session_max, init_limit }) = timing else { continue };
+            let healing = Healing::of(tick, session_max, init_limit);
+            if healing != self.ledger.healing(watched.name()) {
+                self.ledger.set_healing(watched.name(), healing);
+                self.kept_changes.extend([keep_healing(watched.name(), healing)]);
             }
         }
     }
@@ -127,6 +135,31 @@ impl Engine {
             self.rule_files = Some(supervise("rule files", watch));
         }
     }
+}
+
+/// How long an ensemble needs after an election, as it is kept over a restart.
+#[derive(Serialize, Deserialize)]
+struct KeptHealing {
+    sessions_ms: u64,
+    joining_ms: u64,
+}
+
+/// Name and bytes for the store.
+fn keep_healing(ensemble: &str, healing: Healing) -> (String, Vec<u8>) {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let Healing { sessions, joining } = healing;
+    let kept = KeptHealing { sessions_ms: millis(sessions), joining_ms: millis(joining) };
+    let bytes = serde_json::to_vec(&kept).expect("numbers only");
+    (format!("{KEPT_HEALING}{ensemble}"), bytes)
+}
+
+/// What the servers of an ensemble said in an earlier run: until they say it again, what a cause of
+/// before the restart made unknown must not be judged by the times of others.
+pub(super) fn kept_healing(ensemble: &str, kept: &Kept) -> Option<Healing> {
+    let bytes = kept.get(&format!("{KEPT_HEALING}{ensemble}"))?;
+    let kept: KeptHealing = serde_json::from_slice(bytes).ok()?;
+    let millis = Duration::from_millis;
+    Some(Healing { sessions: millis(kept.sessions_ms), joining: millis(kept.joining_ms) })
 }
 
 /// What the task that follows the rule files is to the owner.

@@ -26,6 +26,11 @@ struct Bench {
 impl Bench {
     /// Watches one ensemble `e`, found at `seeds`; nothing there answers.
     fn new(seeds: &[&str]) -> Self {
+        Self::after(seeds, Kept::new())
+    }
+
+    /// The same, after an earlier run that kept this.
+    fn after(seeds: &[&str], kept: Kept) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("monitor.redb")).unwrap();
         let config = Config {
@@ -36,7 +41,7 @@ impl Bench {
         let (events, events_in) = mpsc::channel(64);
         let start = Start {
             saved: Saved::default(),
-            kept: Kept::new(),
+            kept,
             rules: Vec::new(),
             prober: Prober::new(&config, events.clone()),
             stop: watch::channel(false).1,
@@ -251,6 +256,11 @@ async fn the_servers_own_times_say_how_long_a_cause_speaks() {
     bench.weigh();
     let secs = Duration::from_secs_f64;
     let healing = wk_alert::Healing { sessions: secs(9.5), joining: secs(4.5) };
+    assert_eq!(bench.engine.ledger.healing("e"), healing);
+    // After a restart too, before anybody has been asked.
+    bench.engine.settle().await;
+    let kept = bench.engine.store.load_kept().unwrap();
+    let bench = Bench::after(&["127.0.0.1:1"], kept);
     assert_eq!(bench.engine.ledger.healing("e"), healing);
 }
 
