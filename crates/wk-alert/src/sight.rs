@@ -191,8 +191,9 @@ impl Sight {
         }
     }
 
-    /// Whether a fault of `subject` is believed: what is silent there has been silent in two looks,
-    /// for one may have met a busy moment, and somebody else has answered the monitor since.
+    /// Whether a fault of `subject` is believed. Silence is, once it has lasted over two looks (one
+    /// may have met a busy moment) and somebody else has answered the monitor since it began; or
+    /// once it is [`SightPolicy::confirm`] old, however many looks that were and whoever answered.
     pub fn is_confirmed(&self, now: Mono, policy: &SightPolicy, subject: &Subject) -> bool {
         let Some(ensemble) = self.ensembles.get(&subject.ensemble) else { return true };
         let concerned = |name: &str| subject.instance.as_deref().is_none_or(|only| only == name);
