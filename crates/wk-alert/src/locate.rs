@@ -43,11 +43,23 @@ impl Place {
     }
 }
 
+/// What a member does in elections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It votes; also whoever is not known to be an observer.
+    #[default]
+    Voter,
+    /// It follows and does not vote.
+    Observer,
+}
+
 /// One server of the scene.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Member {
     /// `host:port`.
     pub instance: String,
+    /// What it does in elections.
+    pub role: Role,
     /// What the last look showed.
     pub look: Look,
     /// How it is judged.
@@ -94,7 +106,8 @@ pub fn locate(subject: &Subject, scene: &Scene) -> Vec<Fact> {
             }
             _ => no_quorum(scene),
         },
-        "ZkOneFailureFromOutage" | "ZkVoterMissing" | "ZkObserverLost" => missing(scene),
+        "ZkOneFailureFromOutage" | "ZkVoterMissing" => missing(voters(scene)),
+        "ZkObserverLost" => missing(observers(scene)),
         "ZkCanaryFailing" | "ZkCanarySlow" => canary(scene),
         "ZkServerRejoinLoop"
         | "ZkCriticalThreadDied"
@@ -145,9 +158,19 @@ fn gone(member: &Member) -> Option<Fact> {
     Some(Fact::new(kind, [member.instance.clone()]))
 }
 
-/// Members that do not answer; those whose process is known to be gone first.
-fn missing(scene: &Scene) -> Vec<Fact> {
-    let mut members: Vec<&Member> = scene.members.iter().collect();
+fn voters(scene: &Scene) -> Vec<&Member> {
+    scene.members.iter().filter(|member| member.role == Role::Voter).collect()
+}
+
+/// The observers; where nobody is known to be one, any may be.
+fn observers(scene: &Scene) -> Vec<&Member> {
+    let known: Vec<&Member> =
+        scene.members.iter().filter(|member| member.role == Role::Observer).collect();
+    if known.is_empty() { scene.members.iter().collect() } else { known }
+}
+
+/// Those that do not answer, whose process is known to be gone first; then those without a leader.
+fn missing(mut members: Vec<&Member>) -> Vec<Fact> {
     members.sort_by_key(|member| member.look != Look::Refused);
     let silent = members.iter().filter_map(|member| gone(member));
     silent.chain(members.iter().filter_map(|member| looking(member))).collect()
@@ -159,25 +182,27 @@ fn looking(member: &Member) -> Option<Fact> {
     is.then(|| Fact::new(FactKind::AtMemberLooking, [member.instance.clone()]))
 }
 
-/// Nobody leads: who is missing; if nobody is, the way between them.
+/// Nobody leads: which voters are missing; if enough answer, the way between them.
 fn no_quorum(scene: &Scene) -> Vec<Fact> {
-    let silent: Vec<Fact> = scene.members.iter().filter_map(gone).collect();
-    let majority = scene.members.len() / 2 + 1;
-    if scene.members.len() - silent.len() >= majority && scene.members.len() > 1 {
+    let voters = voters(scene);
+    let majority = voters.len() / 2 + 1;
+    let answers = |look| matches!(look, Look::Figures | Look::Answers | Look::Barred);
+    let answering = voters.iter().filter(|member| answers(member.look));
+    let names: Vec<&str> = answering.map(|member| member.instance.as_str()).collect();
+    let mut causes = Vec::new();
+    if names.len() >= majority && voters.len() > 1 {
         // Enough of them answer to elect somebody, and they do not.
-        let answering = scene.members.iter().filter(|member| gone(member).is_none());
-        let names: Vec<&str> = answering.map(|member| member.instance.as_str()).collect();
-        let mut causes = vec![Fact::new(FactKind::AtElectionLinks, [names.join(", ")])];
-        causes.extend(missing(scene));
-        return causes;
+        causes.push(Fact::new(FactKind::AtElectionLinks, [names.join(", ")]));
     }
-    missing(scene)
+    causes.extend(missing(voters));
+    causes
 }
 
 /// Writes fail end to end: the leader first, whatever its followers say.
 fn canary(scene: &Scene) -> Vec<Fact> {
     let leads = scene.members.iter().find(|member| member.leads);
     let last = scene.members.iter().find(|m| Some(&m.instance) == scene.last_leader.as_ref());
+    let missing = missing(scene.members.iter().collect());
     let mut causes = Vec::new();
     match (leads, last) {
         (_, Some(leader)) if leader.look == Look::Silent => {
@@ -186,13 +211,14 @@ fn canary(scene: &Scene) -> Vec<Fact> {
         (Some(leader), _) if leader.synced == Some(0) && scene.members.len() > 1 => {
             causes.push(Fact::new(FactKind::AtLeaderAlone, [leader.instance.clone()]));
         }
-        (Some(leader), _) if gone(leader).is_none() => {
+        // Whoever is missing is the likelier cause.
+        (Some(leader), _) if missing.is_empty() => {
             causes.push(Fact::new(FactKind::AtLeaderPath, [leader.instance.clone()]));
         }
         _ => (),
     }
     let named: Vec<String> = causes.iter().flat_map(|cause| cause.args.clone()).collect();
-    causes.extend(missing(scene).into_iter().filter(|cause| !named.contains(&cause.args[0])));
+    causes.extend(missing.into_iter().filter(|cause| !named.contains(&cause.args[0])));
     causes
 }
 
@@ -259,6 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn observers_are_no_part_of_a_majority() {
+        let rule = Subject::ensemble("ZkNoLeader", "e");
+        let mut lost = scene([Look::Silent, Look::Refused, Look::Answers]);
+        for name in ["d", "e"] {
+            let (instance, role) = (name.to_owned(), Role::Observer);
+            let (look, state) = (Look::Answers, Some(ServerState::NotServing));
+            lost.members.push(Member { instance, role, look, state, ..Member::default() });
+        }
+        let told = [
+            "member b: at_member_gone",
+            "member a: at_member_silent",
+            "member c: at_member_looking",
+        ];
+        assert_eq!(found(&rule, &lost), told, "one of three voters is left");
+        lost.members[0].look = Look::Answers;
+        assert_eq!(found(&rule, &lost)[0], "link a, c: at_election_links");
+        lost.members[3].look = Look::Refused;
+        let rule = Subject::ensemble("ZkObserverLost", "e");
+        assert_eq!(
+            found(&rule, &lost),
+            ["member d: at_member_gone", "member e: at_member_looking"]
+        );
+        let rule = Subject::ensemble("ZkVoterMissing", "e");
+        assert!(!found(&rule, &lost).iter().any(|cause| cause.starts_with("member d")));
+    }
+
+    #[test]
     fn one_member_that_does_not_serve_is_no_lost_quorum() {
         let rule = Subject::server(NOT_SERVING, "e", "c");
         let cut = scene([Look::Figures, Look::Figures, Look::Answers]);
@@ -280,6 +333,8 @@ mod tests {
         assert_eq!(found(&rule, &cut), ["link a: at_leader_alone"]);
         cut.members[0].synced = Some(2);
         assert_eq!(found(&rule, &cut), ["link a: at_leader_path"]);
+        cut.members[1].look = Look::Silent;
+        assert_eq!(found(&rule, &cut), ["member b: at_member_silent"], "not all look well");
     }
 
     #[test]

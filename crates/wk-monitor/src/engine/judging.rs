@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wk_alert::locate::{self, Group, Scene};
+use wk_alert::locate::{self, Group, Role, Scene};
 use wk_alert::node::{self, NodeKey, NodeState};
 use wk_alert::server::Probe;
 use wk_alert::{Ask, Fact, FactKind, Healing, Look, Now, Pulse, Sight, Subject};
@@ -208,8 +208,12 @@ fn scene(watched: &Watched, sight: &Sight, groups: &RefCell<Groups>, subject: &S
         let seen = seen.and_then(|seen| seen.servers.get(instance));
         let mode = server.srvr.as_ref().and_then(|srvr| srvr.mode.as_deref());
         let look = seen.map_or(Look::Never, |seen| seen.look);
+        let listed = watched.membership.members.iter().find(|m| m.instance == instance);
+        let listed = listed.and_then(|member| member.role.as_deref());
+        let observes = listed == Some("observer") || mode == Some("observer");
         locate::Member {
             instance: instance.to_owned(),
+            role: if observes { Role::Observer } else { Role::Voter },
             look,
             state: Some(server.detector.state()),
             leads: mode == Some("leader") && look == Look::Figures,
