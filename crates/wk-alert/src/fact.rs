@@ -122,6 +122,16 @@ fact_kinds! {
     AtLogDisk = "at_log_disk",
     /// Where: the same, and what is free: instance, folder, bytes.
     AtLogDiskFree = "at_log_disk_free",
+    /// Where: a member runs with values that most others do not have: instance, keys with its
+    /// value and theirs.
+    AtMemberConfig = "at_member_config",
+    /// Where: a member's zoo.cfg is not that of most others: instance.
+    AtMemberFile = "at_member_file",
+    /// Where: a member runs another version than most: instance, its version, theirs.
+    AtMemberVersion = "at_member_version",
+    /// Where: members differ, and none of their values is that of most: all of them, each value
+    /// with those that have it.
+    AtNoMajority = "at_no_majority",
     /// Where: several nodes of one group: the group, how many are down, how many there are, which.
     AtGroup = "at_group",
     /// It is not watched any more.

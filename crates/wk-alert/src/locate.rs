@@ -4,10 +4,17 @@
 //! Pure: the shell gives the scene as it was when the fault was judged. What comes out are facts that
 //! are stored with the incident, so that the answer to *why* is the one of that moment.
 
+use std::collections::BTreeMap;
+
 use crate::fact::{Fact, FactKind};
 use crate::finding::Subject;
 use crate::server::{NOT_SERVING, ServerState, UNREACHABLE};
 use crate::sight::Look;
+
+/// The members run with different configurations.
+pub const CONFIG_DRIFT: &str = "ZkConfigDrift";
+/// The members run different versions.
+pub const MIXED_VERSIONS: &str = "ZkMixedVersions";
 
 /// Causes named of one incident, at most.
 const CAUSES_MAX: usize = 8;
@@ -70,6 +77,12 @@ pub struct Member {
     pub synced: Option<u64>,
     /// Its log device, if something is known: folder, bytes free.
     pub disk: Option<(String, u64)>,
+    /// Its values of the keys that are not alike on all members; none if it shows none.
+    pub config: Option<BTreeMap<String, String>>,
+    /// A hash over what its zoo.cfg has in common with the others', as its agent says.
+    pub file: Option<String>,
+    /// Its version, if it says so.
+    pub version: Option<String>,
 }
 
 /// The ensemble of a fault as it was seen at that moment.
@@ -115,6 +128,8 @@ pub fn locate(subject: &Subject, scene: &Scene) -> Vec<Fact> {
         | "ZkLogDiskSaturated"
         | "ZkDiskFullSoon"
         | "ZkSnapshotFailed" => of_subject.map(disk).into_iter().collect(),
+        CONFIG_DRIFT => drift(scene),
+        MIXED_VERSIONS => versions(scene),
         "NodeDown" | "GroupBelowMinimum" => group(subject, scene),
         _ => Vec::new(),
     };
@@ -134,6 +149,10 @@ pub fn place(fact: &Fact) -> Option<(Place, &str)> {
         FactKind::AtMemberGone
         | FactKind::AtMemberSilent
         | FactKind::AtMemberLooking
+        | FactKind::AtMemberConfig
+        | FactKind::AtMemberFile
+        | FactKind::AtMemberVersion
+        | FactKind::AtNoMajority
         | FactKind::AtLeaderSilent => Place::Member,
         FactKind::AtLeaderAlone | FactKind::AtElectionLinks | FactKind::AtLeaderPath => Place::Link,
         FactKind::AtLogDisk | FactKind::AtLogDiskFree => Place::Disk,
@@ -230,6 +249,77 @@ fn disk(member: &Member) -> Fact {
         }
         None => Fact::new(FactKind::AtLogDisk, [member.instance.clone()]),
     }
+}
+
+/// Members by what they have of something that should be alike; those that do not say are left out.
+fn by<'s, V: Ord>(
+    scene: &'s Scene,
+    value: impl Fn(&'s Member) -> Option<V>,
+) -> BTreeMap<V, Vec<&'s str>> {
+    let mut groups: BTreeMap<V, Vec<&str>> = BTreeMap::new();
+    for member in &scene.members {
+        if let Some(value) = value(member) {
+            groups.entry(value).or_default().push(&member.instance);
+        }
+    }
+    groups
+}
+
+/// Who has not what more than half of them have; if nobody has that, all of them in one fact.
+fn odd<V: Ord>(
+    groups: &BTreeMap<V, Vec<&str>>,
+    show: impl Fn(&V) -> String,
+    name: impl Fn(&str, &V, &V) -> Fact,
+) -> Vec<Fact> {
+    if groups.len() < 2 {
+        return Vec::new();
+    }
+    let all = groups.values().map(Vec::len).sum::<usize>();
+    let Some((most, _)) = groups.iter().find(|(_, members)| members.len() * 2 > all) else {
+        let names: Vec<&str> = groups.values().flatten().copied().collect();
+        let values =
+            groups.iter().map(|(v, members)| format!("{}: {}", show(v), members.join(", ")));
+        let values: Vec<String> = values.collect();
+        return vec![Fact::new(FactKind::AtNoMajority, [names.join(", "), values.join("; ")])];
+    };
+    let others = groups.iter().filter(|(value, _)| *value != most);
+    let each = |(value, members)| -> Vec<Fact> {
+        let members: &Vec<&str> = members;
+        members.iter().map(|instance| name(instance, value, most)).collect()
+    };
+    others.flat_map(each).collect()
+}
+
+/// Configurations differ: of those that run, else of the files.
+fn drift(scene: &Scene) -> Vec<Fact> {
+    let show = |config: &&BTreeMap<String, String>| {
+        let keys: Vec<String> = config.iter().map(|(key, v)| format!("{key}={v}")).collect();
+        keys.join(" ")
+    };
+    let differs = |instance: &str, own: &&BTreeMap<String, String>, most: &&BTreeMap<_, _>| {
+        let keys = own.iter().filter_map(|(key, value)| {
+            let theirs: &String = most.get(key).filter(|theirs| *theirs != value)?;
+            Some(format!("{key}={value} ({theirs})"))
+        });
+        let keys: Vec<String> = keys.collect();
+        Fact::new(FactKind::AtMemberConfig, [instance.to_owned(), keys.join(", ")])
+    };
+    let running = odd(&by(scene, |member| member.config.as_ref()), show, differs);
+    if !running.is_empty() {
+        return running;
+    }
+    let named = |instance: &str, _: &&str, _: &&str| {
+        Fact::new(FactKind::AtMemberFile, [instance.to_owned()])
+    };
+    odd(&by(scene, |member| member.file.as_deref()), |hash| (*hash).to_owned(), named)
+}
+
+fn versions(scene: &Scene) -> Vec<Fact> {
+    let named = |instance: &str, own: &&str, most: &&str| {
+        let args = [instance, own, most].map(str::to_owned);
+        Fact::new(FactKind::AtMemberVersion, args)
+    };
+    odd(&by(scene, |member| member.version.as_deref()), |own| (*own).to_owned(), named)
 }
 
 /// A node is down: is it alone, or does its whole group fail?
@@ -347,6 +437,47 @@ mod tests {
         full.members[1].disk = Some(("/log".into(), 0));
         let rule = Subject::server("ZkServerRejoinLoop", "e", "b");
         assert_eq!(found(&rule, &full), ["disk b: at_log_disk_free"]);
+    }
+
+    /// Members with these versions, or configurations of a key `k`.
+    fn differing(values: &[&str]) -> Scene {
+        let member = |(index, value): (usize, &&str)| Member {
+            instance: format!("m{index}"),
+            config: Some(BTreeMap::from([("k".to_owned(), (*value).to_owned())])),
+            file: Some((*value).to_owned()),
+            version: Some((*value).to_owned()),
+            ..Member::default()
+        };
+        let members = values.iter().enumerate().map(member).collect();
+        Scene { members, ..Scene::default() }
+    }
+
+    #[test]
+    fn a_drift_names_whoever_is_not_like_most() {
+        let told = |rule: &str, scene: &Scene| -> Vec<String> {
+            let causes = locate(&Subject::ensemble(rule, "e"), scene);
+            let shown = |fact: &Fact| {
+                assert_eq!(place(fact).expect("a place").0, Place::Member);
+                format!("{} {}", fact.kind.as_str(), fact.args.join(" | "))
+            };
+            causes.iter().map(shown).collect()
+        };
+        let one = differing(&["2", "3", "2"]);
+        assert_eq!(told(CONFIG_DRIFT, &one), ["at_member_config m1 | k=3 (2)"]);
+        assert_eq!(told(MIXED_VERSIONS, &one), ["at_member_version m1 | 3 | 2"]);
+        let two = differing(&["2", "3", "2", "1", "2"]);
+        let both = ["at_member_version m3 | 1 | 2", "at_member_version m1 | 3 | 2"];
+        assert_eq!(told(MIXED_VERSIONS, &two), both);
+        let split = differing(&["2", "3", "2", "3"]);
+        let nobody = "at_no_majority m0, m2, m1, m3 | 2: m0, m2; 3: m1, m3";
+        assert_eq!(told(MIXED_VERSIONS, &split), [nobody]);
+        let nobody = "at_no_majority m0, m2, m1, m3 | k=2: m0, m2; k=3: m1, m3";
+        assert_eq!(told(CONFIG_DRIFT, &split), [nobody]);
+        // Running alike, or not showing it: the files speak.
+        let mut files = one;
+        files.members.iter_mut().for_each(|member| member.config = None);
+        assert_eq!(told(CONFIG_DRIFT, &files), ["at_member_file m1"]);
+        assert_eq!(told(CONFIG_DRIFT, &differing(&["2", "2"])), Vec::<String>::new());
     }
 
     #[test]

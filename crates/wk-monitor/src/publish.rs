@@ -83,6 +83,8 @@ pub(crate) struct WatchedServer {
     pub(crate) srvr: Option<Srvr>,
     /// Bytes free by folder, as its agent says.
     pub(crate) disks: BTreeMap<String, u64>,
+    /// The hash over its zoo.cfg, as its agent says.
+    pub(crate) config_file: Option<String>,
     mntr: Arc<[(String, String)]>,
     notes: BTreeSet<Note>,
     probe_seconds: Option<f64>,
@@ -101,6 +103,7 @@ impl WatchedServer {
             perch,
             srvr: None,
             disks: BTreeMap::new(),
+            config_file: None,
             mntr: Arc::default(),
             notes: BTreeSet::new(),
             probe_seconds: None,

@@ -10,7 +10,7 @@ use wk_alert::locate::{self, Group, Role, Scene};
 use wk_alert::node::{self, NodeKey, NodeState};
 use wk_alert::server::Probe;
 use wk_alert::{Ask, Fact, FactKind, Healing, Look, Now, Pulse, Sight, Subject};
-use wk_probe::board::Timing;
+use wk_probe::board::{Board, Difference, Timing};
 
 use super::{Engine, Event};
 use crate::judgement::Awake;
@@ -24,6 +24,11 @@ const CHANNELS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Under which name the store keeps how long an ensemble needs after an election.
 const KEPT_HEALING: &str = "healing/";
+
+/// Keys that differ from member to member and are named in evidence, at most.
+const DRIFT_KEYS_MAX: usize = 8;
+/// Characters of such a value that are shown, at most.
+const DRIFT_VALUE_MAX: usize = 80;
 
 /// Nodes of a group that are named one by one in evidence, at most.
 const GROUP_NAMED_MAX: usize = 20;
@@ -53,11 +58,24 @@ impl Engine {
         }
         self.sample_channels(now);
         let mut findings = Vec::new();
-        let ensembles = &self.ensembles;
+        let (ensembles, prober) = (&self.ensembles, &self.prober);
         let groups = RefCell::new(Groups::new());
         let facts = |sight: &Sight, subject: &Subject, ask: Ask| {
-            let place = (ask == Ask::PlaceAndSeen).then_some((sight, &groups));
-            facts(ensembles, place, subject)
+            let Some(index) = ensembles.iter().position(|e| e.name() == subject.ensemble) else {
+                return Vec::new();
+            };
+            let drift = || {
+                let board = prober.board(index);
+                drift(&board.lock().unwrap_or_else(PoisonError::into_inner))
+            };
+            let watched = &ensembles[index];
+            let mut facts = if ask == Ask::PlaceAndSeen {
+                locate::locate(subject, &scene(watched, sight, &groups, drift, subject))
+            } else {
+                Vec::new()
+            };
+            facts.extend(seen(watched, subject));
+            facts
         };
         self.judgement.step(now, &facts, &mut findings);
         if let Some((name, bytes)) = self.judgement.keep(now) {
@@ -168,34 +186,45 @@ pub(super) type RuleFiles = Option<Task>;
 /// How groups fare at this evaluation, by ensemble and name: many nodes of one may be down.
 type Groups = BTreeMap<(String, String), Group>;
 
-/// What is known of a subject: where its fault is, if that is asked, then what the detectors saw.
-fn facts(
-    ensembles: &[Watched],
-    place: Option<(&Sight, &RefCell<Groups>)>,
-    subject: &Subject,
-) -> Vec<Fact> {
-    let Some(watched) = ensembles.iter().find(|e| e.name() == subject.ensemble) else {
-        return Vec::new();
-    };
-    let located =
-        |(sight, groups)| locate::locate(subject, &scene(watched, sight, groups, subject));
-    let mut facts = place.map(located).unwrap_or_default();
+/// What the detectors saw of a subject.
+fn seen(watched: &Watched, subject: &Subject) -> Vec<Fact> {
     if let Some(id) = &subject.node {
         let key = NodeKey { group: subject.group.clone(), id: id.clone() };
-        match watched.nodes.records().get(&key) {
-            Some(record) => facts.extend(record.facts.iter().cloned()),
-            None => facts.push(Fact::new(FactKind::Deregistered, [key.path()])),
-        }
-        return facts;
+        return match watched.nodes.records().get(&key) {
+            Some(record) => record.facts.clone(),
+            None => vec![Fact::new(FactKind::Deregistered, [key.path()])],
+        };
     }
     let instance = subject.instance.as_deref();
     let server = watched.servers.iter().find(|s| Some(s.detector.instance()) == instance);
-    facts.extend(server.into_iter().flat_map(|server| server.detector.facts()));
-    facts
+    server.into_iter().flat_map(|server| server.detector.facts()).collect()
 }
 
-/// The ensemble as it is seen at this moment.
-fn scene(watched: &Watched, sight: &Sight, groups: &RefCell<Groups>, subject: &Subject) -> Scene {
+/// Values of the keys that are not alike on all members, by member.
+type Drift = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What the members' configurations differ in.
+fn drift(board: &Board) -> Drift {
+    let mut drift = Drift::new();
+    for Difference { key, values } in board.differences().into_iter().take(DRIFT_KEYS_MAX) {
+        for (value, members) in values {
+            let value: String = value.chars().take(DRIFT_VALUE_MAX).collect();
+            for member in members {
+                drift.entry(member).or_default().insert(key.clone(), value.clone());
+            }
+        }
+    }
+    drift
+}
+
+/// The ensemble as it is seen at this moment. `drift` tells what configurations differ in.
+fn scene(
+    watched: &Watched,
+    sight: &Sight,
+    groups: &RefCell<Groups>,
+    drift: impl Fn() -> Drift,
+    subject: &Subject,
+) -> Scene {
     if let Some(name) = &subject.group {
         let key = (watched.name().to_owned(), name.clone());
         let mut groups = groups.borrow_mut();
@@ -203,6 +232,7 @@ fn scene(watched: &Watched, sight: &Sight, groups: &RefCell<Groups>, subject: &S
         return Scene { group: Some(group.clone()), ..Scene::default() };
     }
     let seen = sight.ensembles.get(watched.name());
+    let drift = if subject.rule == locate::CONFIG_DRIFT { drift() } else { Drift::new() };
     let member = |server: &WatchedServer| {
         let instance = server.detector.instance();
         let seen = seen.and_then(|seen| seen.servers.get(instance));
@@ -211,7 +241,12 @@ fn scene(watched: &Watched, sight: &Sight, groups: &RefCell<Groups>, subject: &S
         let listed = watched.membership.members.iter().find(|m| m.instance == instance);
         let listed = listed.and_then(|member| member.role.as_deref());
         let observes = listed == Some("observer") || mode == Some("observer");
+        let answers = matches!(look, Look::Figures | Look::Answers);
+        let version = server.srvr.as_ref().and_then(|srvr| srvr.version.clone());
         locate::Member {
+            config: drift.get(instance).filter(|_| answers).cloned(),
+            file: server.config_file.clone(),
+            version: version.filter(|_| answers),
             instance: instance.to_owned(),
             role: if observes { Role::Observer } else { Role::Voter },
             look,

@@ -19,6 +19,8 @@ use crate::task::{Task, forward, supervise};
 
 /// What an agent says of the disks of its server.
 const DISK_FREE: &str = "watchkeeper_server_disk_free_bytes";
+/// What an agent says of the zoo.cfg of its server.
+const CONFIG_FILE: &str = "watchkeeper_agent_config_info";
 /// Folders of one server, at most.
 const DISKS_MAX: usize = 16;
 /// Servers that are named as evidence of why nothing is seen.
@@ -149,6 +151,17 @@ impl Engine {
                     server.disks.insert(dir, sample.value as u64);
                 } else {
                     server.disks.remove(&dir);
+                }
+            }
+        }
+        for sample in samples.iter().filter(|sample| sample.labels.name() == CONFIG_FILE) {
+            let hash = sample.labels.get("config_hash");
+            if let Some(server) = watched.server(sample.labels.get("instance")) {
+                if sample.value.is_finite() {
+                    server.config_file = Some(hash.to_owned());
+                } else if server.config_file.as_deref() == Some(hash) {
+                    // Not the end of what another took the place of.
+                    server.config_file = None;
                 }
             }
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use wk_alert::FactKind::{AtMemberGone, LastServed, ProbeFailed};
-use wk_alert::IncidentState;
 use wk_alert::server::Probe;
+use wk_alert::{IncidentState, Subject};
 use wk_promql::{Labels, STALE, Sample};
 
 use super::*;
@@ -262,6 +262,49 @@ async fn the_servers_own_times_say_how_long_a_cause_speaks() {
     let kept = bench.engine.store.load_kept().unwrap();
     let bench = Bench::after(&["127.0.0.1:1"], kept);
     assert_eq!(bench.engine.ledger.healing("e"), healing);
+}
+
+#[tokio::test]
+async fn a_drift_is_located_at_the_member_that_differs() {
+    let all = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"];
+    let mut bench = Bench::new(&all);
+    for (instance, tick) in all.into_iter().zip(["2000", "3000", "2000"]) {
+        let conf = wk_probe::words::Conf::parse(&format!("tickTime={tick}\nclientPort=1"));
+        bench.engine.prober.board(0).lock().unwrap().post_conf(instance, conf);
+    }
+    let hash = |hash, instance| {
+        let labels = [("ensemble", "e"), ("instance", instance), ("config_hash", hash)];
+        Labels::metric("watchkeeper_server_config_info", labels)
+    };
+    for _ in 0..150 {
+        bench.pass(1000);
+        for instance in all {
+            bench.probe(instance, &serving(), Duration::ZERO);
+            let labels = hash(if instance == all[1] { "odd" } else { "even" }, instance);
+            let sample = Sample { labels, at: bench.now.wall.0, value: 1.0 };
+            bench.engine.measured(0, &[sample]);
+        }
+        bench.weigh();
+    }
+    let subject = Subject::ensemble("ZkConfigDrift", "e");
+    let facts = bench.engine.ledger.open(&subject).expect("it lasted").facts.clone();
+    let shown: Vec<String> = facts.iter().map(|fact| crate::text::Lang::En.fact(fact)).collect();
+    let odd = "127.0.0.1:2 runs with other values than most members (theirs in brackets): \
+               tickTime=3000 (2000)";
+    assert_eq!(shown, [odd]);
+    // A file that changed: the new series comes before the end of the old one.
+    let file = |hash, value| {
+        let labels = [("ensemble", "e"), ("instance", all[0]), ("config_hash", hash)];
+        let labels = Labels::metric("watchkeeper_agent_config_info", labels);
+        Sample { labels, at: bench.now.wall.0, value }
+    };
+    let samples = [file("old", 1.0), file("new", 1.0), file("old", STALE)];
+    let end = file("new", STALE);
+    bench.engine.measured(0, &samples);
+    let known = |bench: &Bench| bench.engine.ensembles[0].servers[0].config_file.clone();
+    assert_eq!(known(&bench).as_deref(), Some("new"));
+    bench.engine.measured(0, &[end]);
+    assert_eq!(known(&bench), None);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
 }
 
 /// Where a fault is, and what of the view itself.
-const PLACES: [(FactKind, &str); 14] = [
+const PLACES: [(FactKind, &str); 18] = [
     (
         FactKind::AllSilent,
         "{0} 台服务器均不应答监视器（{1}）：可能是监视器自身网络中断，也可能全部宕机",
@@ -96,6 +96,10 @@ const PLACES: [(FactKind, &str); 14] = [
     ),
     (FactKind::AtLogDisk, "{0}：事务日志所在磁盘已满、只读或故障"),
     (FactKind::AtLogDiskFree, "{0}：{1} 所在磁盘剩余 {2} 字节"),
+    (FactKind::AtMemberConfig, "{0} 的运行配置与多数成员不同（括号内为多数成员的值）：{1}"),
+    (FactKind::AtMemberFile, "{0} 的 zoo.cfg 与多数成员的不一致"),
+    (FactKind::AtMemberVersion, "{0} 运行 {1}，多数成员运行 {2}"),
+    (FactKind::AtNoMajority, "{0} 彼此不一致，没有占多数的值：{1}"),
     (FactKind::AtGroup, "分组 {0}：{2} 个节点中有 {1} 个下线（{3}）：请查它们的共同之处"),
 ];
 

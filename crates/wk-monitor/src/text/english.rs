@@ -81,7 +81,7 @@ pub(super) fn fact(kind: FactKind) -> &'static str {
 }
 
 /// Where a fault is, and what of the view itself.
-const PLACES: [(FactKind, &str); 14] = [
+const PLACES: [(FactKind, &str); 18] = [
     (
         FactKind::AllSilent,
         "none of {0} servers answers the monitor ({1}): its own network may be cut, \
@@ -118,6 +118,13 @@ const PLACES: [(FactKind, &str); 14] = [
     ),
     (FactKind::AtLogDisk, "{0}: the disk of its txn log, full, read-only or failing"),
     (FactKind::AtLogDiskFree, "{0}: the disk of {1}: {2} bytes free"),
+    (
+        FactKind::AtMemberConfig,
+        "{0} runs with other values than most members (theirs in brackets): {1}",
+    ),
+    (FactKind::AtMemberFile, "the zoo.cfg of {0} says other things than that of most members"),
+    (FactKind::AtMemberVersion, "{0} runs {1}; most members run {2}"),
+    (FactKind::AtNoMajority, "{0} differ, and none is like most of them: {1}"),
     (FactKind::AtGroup, "group {0}: {1} of {2} nodes are down ({3}): look for what they share"),
 ];
 
