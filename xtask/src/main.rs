@@ -50,17 +50,10 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// The simulator: one seed again, or new ones for a while.
+    /// The simulator: one seed again, a range of them, or new ones for a while.
     Sim {
-        /// The seed that a failure printed.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// How long to try seeds.
-        #[arg(long, conflicts_with = "seed")]
-        minutes: Option<u64>,
-        /// Play so many histories of a monitor that crashes instead.
-        #[arg(long, conflicts_with_all = ["seed", "minutes"])]
-        alerts: Option<u64>,
+        #[command(flatten)]
+        args: sim::SimArgs,
     },
     /// Fuzzes a decoder, guided by coverage, until stopped (needs cargo-fuzz).
     Fuzz {
@@ -131,9 +124,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Golden { check: false } => checks(golden::write),
-        Command::Sim { seed, minutes, alerts } => {
-            checks(|report| sim::run(report, seed, minutes, alerts))
-        }
+        Command::Sim { args } => checks(|report| sim::run(report, &args)),
         Command::Fuzz { target, seconds } => checks(|report| {
             report.begin("fuzz");
             let outcome = fuzz::run(&target, seconds);

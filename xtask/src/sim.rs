@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use wk_peers::cache::workspace_root;
 
 use crate::cargo::{cargo, lines_of};
@@ -11,29 +11,79 @@ use crate::report::Report;
 /// Seeds of the test command. Fixed, so that a failure is one of the change and not of the day.
 const SEEDS: &str = "2000";
 
-/// The faults that can be compiled in (`--cfg wk_sabotage="..."`): the checkers must see each.
-const SABOTAGE: [&str; 3] = ["ack_before_fsync", "ephemeral_kept", "multi_half_applied"];
+/// A search for a fault gives up after so many seeds.
+const BROKEN_SEEDS: u64 = 20_000;
 
-/// One seed, or as many as the minutes allow; or so many histories of the monitor's crashes.
-pub(crate) fn run(
-    report: &mut Report,
+/// How the simulator's lines of progress begin.
+const PROGRESS: &str = "seeds done: ";
+
+/// In how many lines the simulator tells of the faults that it was to find.
+const FAULTS: usize = 10;
+
+/// What to simulate.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct SimArgs {
+    /// The seed that a failure printed.
+    #[arg(long, conflicts_with_all = ["minutes", "seeds"])]
     seed: Option<u64>,
+    /// How long to try seeds.
+    #[arg(long, conflicts_with = "seeds")]
     minutes: Option<u64>,
+    /// How many seeds to try; a range can be gone through piece by piece.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Put a fault into the server, or each of them in turn, and say how many seeds it took to
+    /// find it from each of `--starts` first seeds.
+    #[arg(long, value_name = "NAME|all", conflicts_with_all = ["seed", "minutes", "alerts"])]
+    broken: Option<String>,
+    /// How many searches to make for a fault.
+    #[arg(long, default_value_t = 10, requires = "broken")]
+    starts: u64,
+    /// Play so many histories of a monitor that crashes instead.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "seeds"])]
     alerts: Option<u64>,
-) -> Result<()> {
-    if let Some(seeds) = alerts {
+}
+
+/// One seed, a range, as many as the minutes allow; a search for faults put in on purpose; or so
+/// many histories of the monitor's crashes.
+pub(crate) fn run(report: &mut Report, args: &SimArgs) -> Result<()> {
+    if let Some(seeds) = args.alerts {
         return histories(report, seeds);
     }
-    let args = match (seed, minutes) {
-        (Some(seed), None) => vec!["--seed".to_owned(), seed.to_string()],
-        (None, Some(minutes)) => vec!["--minutes".to_owned(), minutes.to_string()],
-        _ => bail!("say --seed N, --minutes M or --alerts N"),
+    if let Some(fault) = &args.broken {
+        let seeds = args.seeds.unwrap_or(BROKEN_SEEDS);
+        for line in search(report, fault, args.starts, seeds)? {
+            let (name, complaint) = line.split_once(": ").unwrap_or((&line, ""));
+            if name.starts_with("found ") {
+                report.count(name, 1, 0, complaint);
+            } else {
+                report.fail(name, complaint);
+            }
+        }
+        return Ok(());
+    }
+    let from = args.from.to_string();
+    let number = |n: u64| n.to_string();
+    let options = match (args.seed, args.minutes, args.seeds) {
+        (Some(seed), ..) => vec!["--seed".to_owned(), number(seed)],
+        (_, Some(minutes), _) => {
+            vec!["--from".to_owned(), from, "--minutes".to_owned(), number(minutes)]
+        }
+        (.., Some(seeds)) => vec!["--from".to_owned(), from, "--seeds".to_owned(), number(seeds)],
+        _ => {
+            bail!("say --seed N, --from N --seeds M, --minutes M, --broken NAME|all or --alerts N")
+        }
     };
-    let name = format!("simulation {}", args.join(" "));
+    let name = format!("simulation {}", options.join(" "));
     report.begin(&name);
-    let mut command = cargo(&["run", "--quiet", "-p", "wk-sim", "--"]);
-    let (ok, text) = lines_of(command.args(&args), |line| report.progress(line))?;
-    report.say(text.trim_end());
+    let mut command = cargo(&["run", "--quiet", "--profile", "sim", "-p", "wk-sim", "--"]);
+    let (ok, text) = lines_of(command.args(&options), |line| report.progress(line))?;
+    let kept = text.lines().filter(|line| !line.starts_with(PROGRESS));
+    report.say(&kept.collect::<Vec<_>>().join("\n"));
     if ok {
         report.pass(&name);
     } else {
@@ -60,14 +110,19 @@ fn histories(report: &mut Report, seeds: u64) -> Result<()> {
 
 /// The simulator's part of the test command.
 pub(crate) fn step(report: &mut Report) {
+    const NAME: &str = "simulation of broken servers";
     seeds(report);
-    for variant in SABOTAGE {
-        let name = format!("simulation finds {variant}");
-        report.begin(&name);
-        match find(report, variant) {
-            Ok(complaint) => report.count(&name, 1, 0, &complaint),
-            Err(err) => report.fail(&name, &format!("{err:#}")),
+    let wanted = SEEDS.parse().unwrap_or(BROKEN_SEEDS);
+    match search(report, "all", 1, wanted) {
+        Ok(lines) => {
+            let found = lines.iter().filter(|line| line.starts_with("found ")).count();
+            if found == FAULTS && lines.len() == FAULTS {
+                report.count(NAME, 10, 0, "each fault found");
+            } else {
+                report.fail(NAME, &lines.join("\n"));
+            }
         }
+        Err(err) => report.fail(NAME, &format!("{err:#}")),
     }
 }
 
@@ -86,25 +141,26 @@ pub(crate) fn seeds(report: &mut Report) {
     }
 }
 
-/// Builds a broken variant in a target folder of its own; gives the checker's complaint.
-fn find(report: &mut Report, variant: &str) -> Result<String> {
-    let flags = format!("--cfg wk_sabotage=\"{variant}\"");
-    let target = workspace_root().join("target/sabotage").join(variant);
+/// Builds the broken servers in a target folder of their own, and gives a line for each search.
+fn search(report: &mut Report, fault: &str, starts: u64, seeds: u64) -> Result<Vec<String>> {
+    report.begin(&format!("simulation of {fault}"));
+    let target = workspace_root().join("target/sabotage");
     let mut build = cargo(&["build", "--quiet", "-p", "wk-sim"]);
-    build.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", &target);
+    build.env("RUSTFLAGS", "--cfg wk_sabotage").env("CARGO_TARGET_DIR", &target);
     let (ok, text) = lines_of(&mut build, |line| report.progress(line))?;
     if !ok {
-        bail!("the variant does not compile:\n{text}");
+        bail!("the broken servers do not compile:\n{text}");
     }
     let mut simulator = Command::new(target.join("debug/wk-sim"));
-    simulator.args(["--seeds", SEEDS]);
+    simulator.args(["--broken", fault, "--starts", &starts.to_string()]);
+    simulator.args(["--seeds", &seeds.to_string()]);
     let (ok, text) = lines_of(&mut simulator, |line| report.progress(line))?;
-    if ok {
-        bail!("{SEEDS} seeds did not find it: the checkers are blind");
+    let told = |line: &&str| line.starts_with("found ") || line.starts_with("missed ");
+    let lines: Vec<_> = text.lines().filter(told).map(str::to_owned).collect();
+    if lines.is_empty() || (!ok && !lines.iter().any(|line| line.starts_with("missed "))) {
+        bail!("it ended without a search:\n{text}");
     }
-    let complaint = text.lines().find(|line| line.starts_with("seed "));
-    let complaint = complaint.with_context(|| format!("it ended without a seed:\n{text}"))?;
-    Ok(complaint.chars().take(70).collect())
+    Ok(lines)
 }
 
 fn passed(text: &str) -> Option<u64> {

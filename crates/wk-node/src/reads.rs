@@ -3,6 +3,7 @@
 use wk_proto::client::request::SetWatches;
 use wk_proto::client::response::{encode_acl, encode_children, encode_data};
 use wk_proto::client::{EventType, OpResult, Request, WatcherType, response};
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_proto::{ErrorCode, JuteWrite, OpCode, Reader, Xid, Zxid};
 use wk_tree::watches::WatchKind;
 use wk_tree::{Caller, Tree};
@@ -59,7 +60,7 @@ impl Node {
     /// Answers what the tree or the connection itself knows.
     fn read_tree(&mut self, now: Now, asked: Asked, request: &Request<'_>, out: &mut Out) {
         let zxid = self.tree.last_zxid();
-        let Self { tree, watches, connections, stats, .. } = self;
+        let Self { tree, watches, connections, stats, pipeline, .. } = self;
         let Some(connection) = connections.get_mut(&asked.conn) else { return };
         let mut replies = Replies { now: now.mono, stats, out };
         match *request {
@@ -72,7 +73,12 @@ impl Node {
             }
             Request::Read { op, path, watch } => {
                 read_znode(tree, connection, &mut replies, asked, (op, path));
-                if watch && let Some(kind) = watch_of(tree, connection, op, path) {
+                // Broken on purpose, for the simulator to find: as if it were set a moment later.
+                let late = is_on(Sabotage::WatchLost) && !pipeline.is_empty();
+                if watch
+                    && !late
+                    && let Some(kind) = watch_of(tree, connection, op, path)
+                {
                     watches.add(path, watcher(asked.conn), kind);
                 }
             }

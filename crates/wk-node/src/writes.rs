@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tracing::{error, warn};
 use wk_proto::client::{OpResult, Request, response};
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_proto::txn::{Record, encode_record};
 use wk_proto::{ErrorCode, JuteWrite, OpCode, SessionId, Txn, TxnHeader, Xid, Zxid};
 use wk_tree::prepare::{self, Context};
@@ -114,8 +115,8 @@ impl Node {
         self.stats.proposals += 1;
         let len = record.len();
         out.effects.push(Effect::Append { zxid, record });
-        if cfg!(wk_sabotage = "ack_before_fsync") {
-            // A broken variant that the simulator must find: see `cargo xtask sim`.
+        // Broken on purpose, for the simulator to find. In the second case it holds back the answers.
+        if is_on(Sabotage::AckBeforeFsync) || is_on(Sabotage::SnapshotBeforeLog) {
             self.synced(now, zxid, out);
         }
         self.count_towards_snapshot(len, out);

@@ -12,6 +12,7 @@ pub mod jute;
 pub mod op;
 pub mod path;
 pub mod quorum;
+pub mod sabotage;
 pub mod stat;
 pub mod stream;
 pub mod txn;

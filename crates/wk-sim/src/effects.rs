@@ -2,22 +2,35 @@
 
 use wk_node::{Effect, Out};
 use wk_proto::client::{ConnectResponse, ReplyHeader};
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_proto::txn::Record;
-use wk_proto::{OpCode, Reader, SessionId, Txn, Xid};
+use wk_proto::{OpCode, Reader, SessionId, Txn, Xid, Zxid};
 
 use crate::history::Wish;
 use crate::model::Moment;
-use crate::world::{Event, MILLI, World};
+use crate::server::Server;
+use crate::world::{Event, Held, MILLI, World};
 
 impl World {
     pub(crate) fn carry_out(&mut self, out: &Out, from: Option<u64>) -> Result<(), String> {
         let boot = self.boot;
         for effect in &out.effects {
             match effect {
-                Effect::Send { conn, frame } => self.send(conn.0, &out.bytes[frame.clone()])?,
+                Effect::Send { conn, frame } => {
+                    let frame = &out.bytes[frame.clone()];
+                    if is_on(Sabotage::SnapshotBeforeLog) {
+                        self.hold(Held::Frame(conn.0, frame.to_vec()))?;
+                    } else {
+                        self.send(conn.0, frame)?;
+                    }
+                }
                 Effect::Close { conn, reason } => {
                     self.say(|| format!("server closes {} ({reason:?})", conn.0));
-                    self.close(conn.0);
+                    if is_on(Sabotage::SnapshotBeforeLog) {
+                        self.hold(Held::Close(conn.0))?;
+                    } else {
+                        self.close(conn.0);
+                    }
                 }
                 Effect::StopReading { conn } => {
                     if let Some(conn) = self.conns.get_mut(&conn.0) {
@@ -53,7 +66,7 @@ impl World {
                     }
                 }
                 Effect::EndSnapshot { zxid, digest } => {
-                    let keep = self.random.percent(30).then_some(3);
+                    let keep = self.random.percent(30).then_some(self.keep);
                     let server = self.server.as_mut();
                     if server.is_some_and(|s| s.end_snapshot(*zxid, *digest, keep)) {
                         self.summary.snapshots += 1;
@@ -63,6 +76,28 @@ impl World {
                 Effect::SessionEnded { expired, .. } => {
                     self.summary.expired += u64::from(*expired);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The broken driver that applies before the disk has it: it answers no sooner than others do.
+    fn hold(&mut self, held: Held) -> Result<(), String> {
+        self.held.push_back((self.history.last(), held));
+        let synced = self.server.as_ref().map_or(Zxid::ZERO, Server::synced);
+        self.release(synced)
+    }
+
+    /// What was held back for the disk goes out.
+    pub(crate) fn release(&mut self, upto: Zxid) -> Result<(), String> {
+        while let Some((_, held)) = self.held.pop_front_if(|(zxid, _)| *zxid <= upto) {
+            match held {
+                // Nobody is there any more to take the others.
+                Held::Frame(conn, frame) if self.conns.get(&conn).is_some_and(|c| c.at_server) => {
+                    self.send(conn, &frame)?;
+                }
+                Held::Frame(..) => {}
+                Held::Close(conn) => self.close(conn),
             }
         }
         Ok(())
@@ -98,6 +133,10 @@ impl World {
 
     /// A session may only expire after its whole timeout of silence.
     fn check_expiry(&self, session: SessionId) -> Result<(), String> {
+        if is_on(Sabotage::SnapshotBeforeLog) {
+            // Its connections seem open for longer than the node holds them for open.
+            return Ok(());
+        }
         let (Some(timeout), Some(heard)) =
             (self.history.model().timeout(session), self.heard.get(&session))
         else {

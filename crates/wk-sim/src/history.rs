@@ -3,7 +3,7 @@
 //! What a client asked is known from its own request, not from the server's log record; the server
 //! only says at which zxid it stands. The model follows the history as far as replies show it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wk_proto::client::{ReplyHeader, Request, RequestHeader, WatcherEvent, response};
 use wk_proto::{OpCode, Reader, SessionId, Stat, Xid, Zxid};
@@ -43,6 +43,8 @@ pub(crate) struct History {
     /// Replies that writes must get.
     replies: BTreeMap<Zxid, Reply>,
     watching: Watching,
+    /// Every session that anybody has ever been shown.
+    sessions: BTreeSet<SessionId>,
 }
 
 impl History {
@@ -54,6 +56,7 @@ impl History {
             last: Zxid::ZERO,
             replies: BTreeMap::new(),
             watching: Watching::default(),
+            sessions: BTreeSet::new(),
         }
     }
 
@@ -86,7 +89,12 @@ impl History {
         }
         while let Some((at, wish)) = self.entries.pop_front_if(|(at, _)| at.zxid <= zxid) {
             match wish {
-                Wish::OpenSession(timeout) => self.model.open_session(at.session, timeout),
+                Wish::OpenSession(timeout) => {
+                    if !self.sessions.insert(at.session) {
+                        return Err(format!("{} was a session's id before", at.session));
+                    }
+                    self.model.open_session(at.session, timeout);
+                }
                 Wish::Expiry => self.model.close_session(at.zxid, at.session),
                 Wish::Request(frame) => {
                     let reply = self.model.write(at, &decode(&frame));

@@ -8,6 +8,7 @@
 //!
 //! `wk-sim --seed N` runs one seed and tells what happened; `--seeds COUNT` runs many.
 
+mod broken;
 mod client;
 mod disk;
 mod effects;
@@ -16,6 +17,7 @@ mod model;
 mod power;
 mod random;
 mod requests;
+mod rot;
 mod server;
 mod watching;
 mod world;
@@ -43,9 +45,12 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Succeed if a seed fails: for builds that are broken on purpose.
-    #[arg(long)]
-    expect_failure: bool,
+    /// Look for a fault that was put in on purpose, or for all of them.
+    #[arg(long, value_name = "NAME|all", conflicts_with_all = ["seed", "minutes"])]
+    broken: Option<String>,
+    /// From how many first seeds to look.
+    #[arg(long, default_value_t = 1, requires = "broken")]
+    starts: u64,
 }
 
 /// Lines of progress come after so many seeds.
@@ -91,6 +96,9 @@ fn run_many(args: &Args) -> bool {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(name) = &args.broken {
+        return broken::find(name, args.starts, args.seeds);
+    }
     let passed = match args.seed {
         None => run_many(&args),
         Some(seed) => match run_seed(seed, true) {
@@ -104,7 +112,7 @@ fn main() -> ExitCode {
             }
         },
     };
-    if passed == args.expect_failure { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use wk_proto::client::{EventType, OpResult, Request, response};
-use wk_proto::{ErrorCode, JuteWrite, OpCode, SessionId, Stat, Wall, Zxid, path};
-use wk_tree::Tree;
+use wk_proto::{
+    Acl, AclList, ErrorCode, Id, JuteWrite, OpCode, Perms, SessionId, Stat, Wall, Zxid, path,
+};
+use wk_tree::{Caller, Tree};
 
 /// A znode.
 #[derive(Clone, Debug, PartialEq)]
 struct Znode {
     data: Option<Vec<u8>>,
     stat: Stat,
+    acl: AclList<'static>,
     /// Children ever created.
     creates: i32,
 }
@@ -62,7 +65,9 @@ impl Model {
             let aversion = if path == "/zookeeper/config" { -1 } else { 0 };
             let stat =
                 Stat { cversion: -children, num_children: children, aversion, ..Stat::default() };
-            znodes.insert(path.to_owned(), Znode { data: Some(Vec::new()), stat, creates: 0 });
+            let acl = if path == "/zookeeper/config" { read_only() } else { AclList::open() };
+            let data = Some(Vec::new());
+            znodes.insert(path.to_owned(), Znode { data, stat, acl, creates: 0 });
         }
         Self { znodes, sessions: BTreeMap::new(), events: Vec::new() }
     }
@@ -168,6 +173,15 @@ impl Model {
                 self.events.push((EventType::NodeDataChanged, (*path).to_owned()));
                 Ok(Done::Stat(stat))
             }
+            Request::SetAcl { path, acl, version } => {
+                let znode = self.znodes.get_mut(*path).ok_or(ErrorCode::NoNode)?;
+                if *version != -1 && znode.stat.aversion != *version {
+                    return Err(ErrorCode::BadVersion);
+                }
+                znode.acl = acl.clone().into_owned();
+                znode.stat.aversion += 1;
+                Ok(Done::Stat(znode.stat))
+            }
             Request::Check { path, version } => self.expect(path, *version).map(|_| Done::Nothing),
             other => panic!("no client of the simulator sends {other:?}"),
         }
@@ -213,7 +227,8 @@ impl Model {
         parent.stat.num_children += 1;
         parent.stat.pzxid = at.zxid;
         let data = data.map(<[u8]>::to_vec);
-        self.znodes.insert(path.clone(), Znode { data, stat, creates: 0 });
+        let acl = AclList::open();
+        self.znodes.insert(path.clone(), Znode { data, stat, acl, creates: 0 });
         self.happened(EventType::NodeCreated, &path);
         Ok(Done::Created(path, stat))
     }
@@ -243,11 +258,16 @@ impl Model {
         if let Request::Sync { path } = request {
             body.put_string(path);
         }
-        let Request::Read { op, path, .. } = request else { return Reply { err: 0, body } };
-        let Some(znode) = self.znodes.get(*path) else { return Reply::error(ErrorCode::NoNode) };
-        if *op == OpCode::GetData {
+        let (Request::Read { path, .. } | Request::GetAcl { path }) = request else {
+            return Reply { err: 0, body };
+        };
+        let (op, path) = (request.op(), *path);
+        let Some(znode) = self.znodes.get(path) else { return Reply::error(ErrorCode::NoNode) };
+        if op == OpCode::GetAcl {
+            response::encode_acl(&znode.acl, &znode.stat, &mut body);
+        } else if op == OpCode::GetData {
             response::encode_data(znode.data.as_deref(), &znode.stat, &mut body);
-        } else if *op == OpCode::GetChildren2 {
+        } else if op == OpCode::GetChildren2 {
             let (names, stat) = (self.children(path), Some(&znode.stat));
             response::encode_children(names.len(), names.into_iter(), stat, &mut body);
         } else {
@@ -286,10 +306,17 @@ impl Model {
     pub(crate) fn compare(&self, tree: &Tree) -> Result<(), String> {
         let mut seen = 0;
         let mut wrong = None;
+        let ids = [Id::new("super", "")];
+        let super_user = Caller { session: SessionId::NONE, ids: &ids };
         tree.for_each(|path, data, stat| {
             seen += 1;
             let expected = self.znodes.get(path);
-            let same = expected.is_some_and(|z| z.data.as_deref() == data && z.stat == *stat);
+            let acl = tree.acl(path, &super_user);
+            let same = expected.is_some_and(|z| {
+                z.data.as_deref() == data
+                    && z.stat == *stat
+                    && acl.as_ref().is_ok_and(|(acl, _)| *acl == z.acl)
+            });
             if !same && wrong.is_none() {
                 wrong = Some(format!("{path} is {data:?} {stat:?}, must be {expected:?}"));
             }
@@ -322,6 +349,11 @@ fn encode_result(op: &Request<'_>, result: &Result<Done, i32>, out: &mut Vec<u8>
         Ok(Done::Nothing) => OpResult::Delete,
     };
     result.encode(out);
+}
+
+/// What the znode of the configuration begins with.
+fn read_only() -> AclList<'static> {
+    AclList::from_acls(&[Acl::new(Perms::READ, "world", "anyone")])
 }
 
 fn parent_of(path: &str) -> &str {

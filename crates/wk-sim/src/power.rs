@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wk_node::{Input, NodeConfig};
 use wk_proto::SessionId;
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_store::mem_disk::{Fault, FaultKind};
 use wk_store::{Disk, RecoveryReport, StoreError, TxnLogOptions};
 
@@ -31,10 +32,12 @@ impl World {
         };
         let config = self.config();
         let now = self.clock();
+        self.rot_snapshots();
         match Server::start(self.process.clone(), config, log, now) {
             Ok((server, report)) => {
                 self.say(|| format!("recovered: {report:?}"));
                 check_report(&report)?;
+                self.check_rejected(&report)?;
                 self.history.restart(server.node.tree())?;
                 self.heard = server.node.tree().sessions().map(|(id, _)| (id, self.now)).collect();
                 self.server = Some(server);
@@ -68,11 +71,13 @@ impl World {
     }
 
     fn config(&mut self) -> NodeConfig {
+        // Broken on purpose: a server that counts from the beginning each time.
+        let boot = if is_on(Sabotage::SessionIdReused) { 0 } else { self.boot };
         NodeConfig {
             tick: Duration::from_millis(TICK),
             session_timeout_min: Duration::from_millis(2 * TICK),
             session_timeout_max: Duration::from_millis(TIMEOUT_MAX),
-            first_session: SessionId((1 << 56) + (i64::try_from(self.boot).unwrap_or(0) << 20) + 1),
+            first_session: SessionId((1 << 56) + (i64::try_from(boot).unwrap_or(0) << 20) + 1),
             outstanding_max: usize::try_from(self.random.range(2, 20)).unwrap_or(2),
             snap_count: self.random.range(5, 120),
             seed: self.random.next(),
@@ -124,6 +129,7 @@ impl World {
     /// The process is gone, and with it all connections; without power, what was not synced too.
     pub(crate) fn crash(&mut self, power: bool) {
         self.boot += 1;
+        self.held.clear();
         if let Some(server) = self.server.take() {
             server.kill();
         }
@@ -217,7 +223,8 @@ impl World {
             }
             self.history.compare(server.node.tree())?;
         }
-        Ok(())
+        // A reader that believes anything is to be found by what crashes leave, not by this.
+        if is_on(Sabotage::TornTailTaken) { Ok(()) } else { self.flip_any_bit() }
     }
 }
 

@@ -65,6 +65,11 @@ impl Server {
         self.batch.push(Item::Roll);
     }
 
+    /// The last txn that is durable.
+    pub(crate) fn synced(&self) -> Zxid {
+        self.log.synced()
+    }
+
     /// Does something wait for the disk thread, and is it free?
     pub(crate) fn wants_sync(&self) -> bool {
         !self.disk_busy && !self.batch.is_empty()

@@ -1,10 +1,10 @@
 //! The world of one run: the clock, what is on its way, the disk, the process and its clients.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use wk_node::{ConnId, Input, Now, Out};
-use wk_proto::{Mono, SessionId, Wall};
+use wk_proto::{Mono, SessionId, Wall, Zxid};
 use wk_store::mem_disk::MemDisk;
 
 use crate::client::Client;
@@ -14,6 +14,8 @@ use crate::random::Random;
 use crate::server::Server;
 
 pub(crate) const MILLI: u64 = 1_000_000;
+/// An hour of the time of day, in milliseconds.
+const HOUR: u64 = 3_600_000;
 /// Unit of session expiry, in milliseconds.
 pub(crate) const TICK: u64 = 500;
 /// The longest session timeout, in milliseconds.
@@ -56,6 +58,13 @@ pub(crate) enum Event {
     Compare,
 }
 
+/// What a broken driver keeps back.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Frame(u64, Vec<u8>),
+    Close(u64),
+}
+
 /// A connection, seen from both ends.
 #[derive(Debug, Default)]
 pub(crate) struct Conn {
@@ -88,6 +97,7 @@ pub(crate) struct Summary {
     pub(crate) log_failures: u64,
     pub(crate) expired: u64,
     pub(crate) snapshots: u64,
+    pub(crate) rotten: u64,
 }
 
 impl Summary {
@@ -98,6 +108,7 @@ impl Summary {
         self.log_failures += other.log_failures;
         self.expired += other.expired;
         self.snapshots += other.snapshots;
+        self.rotten += other.rotten;
     }
 }
 
@@ -121,8 +132,16 @@ pub(crate) struct World {
     /// Connections that are read from again.
     pub(crate) resumed: Vec<u64>,
     pub(crate) history: History,
+    /// What a driver that applies too early keeps from the clients: until when, and what.
+    pub(crate) held: VecDeque<(Zxid, Held)>,
+    /// How many snapshots purging keeps in this run.
+    pub(crate) keep: usize,
+    /// How many snapshots may still be damaged: one that purging keeps stays whole.
+    pub(crate) may_rot: usize,
     /// When the server last heard of a session.
     pub(crate) heard: BTreeMap<SessionId, u64>,
+    /// Names of snapshots that went bad.
+    pub(crate) rotten: BTreeSet<String>,
     /// Changing operations of the disk at which a fault is planned.
     pub(crate) planned: Vec<u64>,
     /// The disk may fill up.
@@ -138,6 +157,7 @@ impl World {
     pub(crate) fn new(seed: u64, trace: bool) -> Self {
         let mut random = Random::new(seed);
         let clients = (0..random.range(2, 4)).map(|_| Client::new(&mut random)).collect();
+        let keep = usize::try_from(random.range(1, 4)).unwrap_or(1);
         let disk = MemDisk::new();
         Self {
             random,
@@ -154,6 +174,10 @@ impl World {
             next_conn: 1,
             resumed: Vec::new(),
             history: History::new(),
+            held: VecDeque::new(),
+            keep,
+            may_rot: keep - 1,
+            rotten: BTreeSet::new(),
             heard: BTreeMap::new(),
             planned: Vec::new(),
             limited: false,
@@ -252,7 +276,10 @@ impl World {
             Event::Kill { boot, power } if boot == boot_now && !self.ending => self.crash(power),
             Event::Room => self.make_room(),
             Event::Jump => {
-                self.wall_ahead += i64::try_from(self.random.below(20_000)).unwrap_or(0) - 10_000;
+                // By seconds, or by hours: nothing but the times in stats may show it.
+                let most = *self.random.pick(&[10_000, 10 * HOUR]);
+                let jump = i64::try_from(self.random.below(2 * most)).unwrap_or(0);
+                self.wall_ahead += jump - i64::try_from(most).unwrap_or(0);
                 self.after(3_000 * MILLI, Event::Jump);
             }
             Event::Act { client } => self.act(client),
@@ -270,6 +297,7 @@ impl World {
                     self.step(Input::LogHealed, None)?;
                 }
                 self.step(Input::Synced { upto }, None)?;
+                self.release(upto)?;
                 self.wake_disk();
             }
             Event::LogFailed { boot } if boot == boot_now => {
@@ -281,7 +309,8 @@ impl World {
                 self.step(Input::SnapshotDone, None)?;
             }
             Event::Compare => {
-                if let Some(server) = &self.server {
+                // With answers held back, the tree is ahead of what anybody may know.
+                if let Some(server) = self.server.as_ref().filter(|_| self.held.is_empty()) {
                     self.history.compare(server.node.tree())?;
                 }
                 self.after(700 * MILLI, Event::Compare);

@@ -92,13 +92,15 @@ pub enum StoreError {
     },
     /// Logs hold txns, and no snapshot says what they began with.
     #[error(
-        "{}: no snapshot found, but log records are there; restore the snapshot, or set \
-         snapshot.trust.empty=true once when upgrading from a version that wrote none",
+        "{}: no snapshot found{unfinished}, but log records are there; restore the snapshot, or \
+         set snapshot.trust.empty=true once when upgrading from a version that wrote none",
         path.display()
     )]
     SnapshotMissing {
         /// The snapshot directory.
         path: PathBuf,
+        /// What is there and is none, in brackets; or nothing.
+        unfinished: String,
     },
     /// The log failed before and has not been healed.
     #[error("the txn log failed and is not healed yet")]

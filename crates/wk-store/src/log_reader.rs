@@ -129,7 +129,7 @@ impl<'d> LogReader<'d> {
     pub fn settle(&mut self, from: u64) -> Result<(), StoreError> {
         let path = || self.disk.path(&self.name);
         let (mut at, end) = (from, self.offset());
-        let mut buf = vec![0; READ_AHEAD];
+        let mut buf = buffer(end.saturating_sub(from));
         while at < end {
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_AHEAD);
             let read = self.file.read_at(&mut buf[..want], at).context(path, "read txn log")?;
@@ -175,7 +175,7 @@ impl<'d> LogReader<'d> {
             return Ok(false);
         }
         let mut from = self.base + self.window.len() as u64;
-        let mut buf = vec![0; READ_AHEAD];
+        let mut buf = buffer(self.len.saturating_sub(from));
         while from < self.len {
             let read = self.file.read_at(&mut buf, from);
             let read = read.context(|| self.disk.path(&self.name), "read txn log")?;
@@ -199,6 +199,11 @@ impl<'d> LogReader<'d> {
         tail.truncate(read);
         Ok(tail)
     }
+}
+
+/// A buffer for so many bytes, or for a part of them at a time.
+fn buffer(len: u64) -> Vec<u8> {
+    vec![0; usize::try_from(len).unwrap_or(READ_AHEAD).min(READ_AHEAD)]
 }
 
 /// To compare with at memory speed.

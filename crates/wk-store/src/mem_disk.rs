@@ -63,6 +63,8 @@ struct State {
     /// Bytes that all files together may have; `None` is no limit.
     capacity: Option<u64>,
     off: bool,
+    /// The last operation was the one at which power went.
+    fell: bool,
 }
 
 #[derive(Clone)]
@@ -124,10 +126,14 @@ impl MemDisk {
         let mut rng = Rng(seed | 1);
         let mut s = self.state();
         let mut names = s.durable_names.clone();
-        let kept = rng.below(s.pending_names.len() as u64 + 1);
         let pending = std::mem::take(&mut s.pending_names);
-        for change in pending.into_iter().take(usize::try_from(kept).unwrap_or(usize::MAX)) {
-            change.apply(&mut names);
+        // A journal keeps the first changes of a directory; other file systems keep any of them.
+        let in_order = rng.below(2) == 0;
+        let first = rng.below(pending.len() as u64 + 1);
+        for (change, n) in pending.into_iter().zip(0..) {
+            if if in_order { n < first } else { rng.below(2) == 0 } {
+                change.apply(&mut names);
+            }
         }
         s.durable_names.clone_from(&names);
         s.names = names;
@@ -145,6 +151,18 @@ impl MemDisk {
         let mut s = self.state();
         s.faults.clear();
         s.off = false;
+    }
+
+    /// Flips a bit of a file, on the device and for those who read it.
+    pub fn flip(&self, name: &str, at: usize, bit: u8) {
+        let mut s = self.state();
+        let Some(id) = s.names.get(name).copied() else { return };
+        let Some(contents) = s.files.get_mut(&id) else { return };
+        for bytes in [&mut contents.seen, &mut contents.durable] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
     }
 
     /// A file's bytes as a program sees them.
@@ -191,6 +209,7 @@ impl NameChange {
 impl State {
     /// Counts an operation; `Err` when it fails, and for `Ok(Some(_))` it fails half way.
     fn begin(&mut self) -> io::Result<Option<FaultKind>> {
+        self.fell = false;
         if self.off {
             return Err(io::Error::other("power is off"));
         }
@@ -200,7 +219,7 @@ impl State {
             None => Ok(None),
             Some(Fault::Fail(kind)) => Ok(Some(*kind)),
             Some(Fault::PowerLoss) => {
-                self.off = true;
+                (self.off, self.fell) = (true, true);
                 Err(io::Error::other("power is off"))
             }
         }
@@ -396,7 +415,18 @@ impl DiskFile for MemFile {
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut s = self.disk.state();
-        let mut fault = s.begin()?;
+        let mut fault = match s.begin() {
+            Ok(fault) => fault,
+            Err(err) => {
+                // Power went in the middle of it: a crash may keep some of it, and nobody has
+                // seen it before.
+                let fell = s.fell;
+                if let Some(contents) = s.files.get_mut(&self.id).filter(|_| fell) {
+                    contents.dirty.push(Change::Write { offset, bytes: bytes.to_vec() });
+                }
+                return Err(err);
+            }
+        };
         let now = s.files.get(&self.id).ok_or_else(not_found)?.seen.len() as u64;
         if s.full((offset + bytes.len() as u64).saturating_sub(now)) {
             fault = Some(FaultKind::NoSpace);

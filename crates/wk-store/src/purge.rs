@@ -2,6 +2,7 @@
 
 use tracing::{info, warn};
 use wk_proto::Zxid;
+use wk_proto::sabotage::{Sabotage, is_on};
 
 use crate::dirs::Dirs;
 use crate::error::{Context, StoreError};
@@ -40,8 +41,12 @@ pub fn purge(dirs: &Dirs, keep: usize) -> Result<PurgeReport, StoreError> {
     snapshots.retain(|(zxid, _)| *zxid < oldest);
     let mut logs = list(&*dirs.logs, log_zxid)?;
     // The newest log that begins at or before the snapshot may reach beyond it.
-    let first_kept = logs.iter().rev().map(|(zxid, _)| *zxid).find(|zxid| *zxid <= oldest);
-    logs.retain(|(zxid, _)| Some(*zxid) < first_kept && *zxid < oldest);
+    let mut first_kept = logs.iter().rev().map(|(zxid, _)| *zxid).find(|zxid| *zxid <= oldest);
+    // Broken on purpose, for the simulator to find: it is taken for what the snapshot has anyway.
+    if is_on(Sabotage::PurgeTooMuch) {
+        first_kept = Some(Zxid(oldest.0 + 1));
+    }
+    logs.retain(|(zxid, _)| Some(*zxid) < first_kept);
     // What is kept must be durable before anything goes.
     disk.sync_dir().context(|| disk.path(""), "sync")?;
     // Logs first: an old snapshot without its logs is worth less than the reverse, and a crash in

@@ -111,7 +111,10 @@ pub fn recover(dirs: &Dirs, options: &RecoverOptions) -> Result<Recovered, Store
     report.snapshot_time = began.elapsed();
     let without_snapshot = loaded.is_none();
     if without_snapshot && !options.trust_empty && has_records(&*dirs.logs, &logs)? {
-        return Err(StoreError::SnapshotMissing { path: dirs.snapshots.path("") });
+        let rejected = report.rejected_snapshots.first();
+        let unfinished =
+            rejected.map_or_else(String::new, |(name, why)| format!(" ({name}: {why})"));
+        return Err(StoreError::SnapshotMissing { path: dirs.snapshots.path(""), unfinished });
     }
     let (mut tree, digest) = loaded.unwrap_or_else(|| (Tree::new(options.tree.clone()), None));
 

@@ -293,7 +293,8 @@ impl SnapshotFile {
     /// The image's bytes, for a reader that reads in small pieces.
     pub fn image(&self) -> impl io::BufRead + '_ {
         let at = HEADER_LEN as u64;
-        io::BufReader::with_capacity(BUFFER, ImageReader { snapshot: self, at })
+        let capacity = usize::try_from(self.image_len()).unwrap_or(BUFFER).clamp(1, BUFFER);
+        io::BufReader::with_capacity(capacity, ImageReader { snapshot: self, at })
     }
 }
 
@@ -376,7 +377,7 @@ fn read_digest(bytes: &[u8]) -> Option<ZxidDigest> {
 
 fn sum_of(file: &dyn DiskFile, len: u64) -> Result<Adler32, SnapshotError> {
     let mut sum = Adler32::new();
-    let mut buf = vec![0; BUFFER];
+    let mut buf = vec![0; usize::try_from(len).unwrap_or(BUFFER).min(BUFFER)];
     let mut at = 0;
     while at < len {
         let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(BUFFER);

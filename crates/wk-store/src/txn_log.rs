@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 use wk_proto::Zxid;
+use wk_proto::sabotage::{Sabotage, is_on};
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Context, StoreError};
@@ -346,7 +347,10 @@ impl TxnLog {
             if let Err(err) = self.mark.begin(&*self.disk, mark) {
                 warn!(%err, "cannot write the sync mark");
             }
-            self.disk.sync_dir().context(path, "sync the directory of")?;
+            // Broken on purpose, for the simulator to find: the name is left to chance.
+            if !is_on(Sabotage::LogRolledUnsynced) {
+                self.disk.sync_dir().context(path, "sync the directory of")?;
+            }
         }
         current.synced = header_len;
         self.stats.files += 1;

@@ -6,6 +6,7 @@
 //! that is another znode with the same path, which a later txn of the replay brings or has brought.
 
 use wk_proto::client::response::{EventType, OpResult};
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_proto::txn::CreateTxn;
 use wk_proto::{ErrorCode, SessionId, Stat, StatPersisted, Txn, TxnHeader, Zxid};
 
@@ -142,8 +143,7 @@ impl Tree {
         let is_error = |txn: &Txn<'_>| matches!(txn, Txn::Error { .. });
         let failed = txns.iter().any(is_error);
         // Broken on purpose, for the simulator to find: what stands before the error is done.
-        #[cfg(wk_sabotage = "multi_half_applied")]
-        let failed = failed && false;
+        let failed = failed && !(applied.quiet && is_on(Sabotage::MultiHalfApplied));
         let mut after_error = false;
         for txn in txns {
             after_error |= is_error(txn);
@@ -319,10 +319,16 @@ impl Tree {
         let id = self.lookup_at(path, zxid).ok_or(ErrorCode::NoNode)?;
         let acl = self.acls.acquire(acl);
         let mut old = acl;
-        self.touch(id, |node: &mut Node| {
+        let mut change = |node: &mut Node| {
             node.aversion = version;
             old = std::mem::replace(&mut node.acl, acl);
-        });
+        };
+        // Broken on purpose, for the simulator to find: the digest stays behind.
+        if is_on(Sabotage::DigestStale) {
+            change(self.nodes.get_mut(id));
+        } else {
+            self.touch(id, change);
+        }
         self.acls.release(old);
         Ok(self.client_stat(self.nodes.get(id)))
     }
@@ -336,7 +342,7 @@ impl Tree {
         applied: &mut Applied,
     ) {
         // Broken on purpose, for the simulator to find: a dead session's ephemerals stay.
-        if cfg!(wk_sabotage = "ephemeral_kept") {
+        if applied.quiet && is_on(Sabotage::EphemeralKept) {
             return;
         }
         for path in paths.unwrap_or_default() {

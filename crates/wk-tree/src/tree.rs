@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wk_proto::sabotage::{Sabotage, is_on};
 use wk_proto::{Acl, AclList, Perms, SessionId, StatPersisted, Zxid, path};
 
 use crate::acl_table::{AclId, AclTable};
@@ -175,6 +176,10 @@ impl Tree {
     /// Deletes the ephemerals of sessions that are not in the table, as Apache does after loading.
     /// Returns their paths.
     pub fn remove_orphaned_ephemerals(&mut self) -> Vec<String> {
+        // Broken on purpose, for the simulator to find.
+        if is_on(Sabotage::EphemeralKept) {
+            return Vec::new();
+        }
         let orphans: Vec<_> = self
             .ephemerals
             .iter()

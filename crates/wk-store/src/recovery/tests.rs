@@ -233,7 +233,11 @@ fn logs_without_a_snapshot_are_refused_unless_trusted() {
         }
         let err = recovered(&disk).unwrap_err();
         assert!(matches!(err, StoreError::SnapshotMissing { .. }), "{err}");
-        assert!(err.to_string().contains("snapshot.trust.empty=true"));
+        let text = err.to_string();
+        assert!(
+            text.contains("snapshot.trust.empty=true") && text.contains("snapshot.0"),
+            "{text}"
+        );
     }
     let trusting = RecoverOptions { trust_empty: true, ..RecoverOptions::default() };
     let report = recover(&dirs(&disk), &trusting).unwrap().report;
