@@ -1,45 +1,96 @@
 //! `cargo xtask bench`: our server, Apache's and the limit, in one run.
 //!
 //! Each workload runs on every server in alternating rounds, so that a machine that gets slower
-//! hits all of them; the table shows medians and ratios. Reading order: here (what runs), `target`
-//! (the servers), `load` (the client side), `limit` (the server that keeps nothing), `table`.
+//! hits all of them; tables and plots show medians and ratios. Reading order: here (what runs),
+//! `target` (the servers), `script`, `load`, `open` and `watches` (the client side), `limit` (the
+//! server that keeps nothing), `parts` (what is measured beside throughput), `record` (figures as
+//! they are kept), `table` and `plot` (as they are shown).
 
 #![allow(clippy::cast_precision_loss, reason = "counts become figures to read")]
 
 mod limit;
 pub(crate) mod load;
+mod open;
+mod parts;
+mod plot;
+mod record;
+mod script;
 mod table;
 mod target;
+mod watches;
+mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use wk_peers::cache::workspace_root;
 
 use load::{Op, Workload};
+use parts::{Run, micros};
+use record::Figures;
 use target::{Kind, Target};
 
 /// What to run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BenchArgs {
+    /// What to measure; all but ten-million if nothing is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// Whom to run beside ours; the limit server always runs.
     #[arg(long, value_enum, default_value = "apache")]
     against: Against,
     /// Rounds per workload; the median counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// Seconds per round.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Only workloads whose name contains this.
+    /// Of throughput, only workloads whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// Print one JSON line per workload and server instead of the table.
+    /// Where the figures are kept; what is measured again takes the place of what was there.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+    /// Write tables and plots into docs/ from the figures that are there, and end.
     #[arg(long)]
-    json: bool,
+    render: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Operations a second, latency and CPU in closed loops
+    Throughput,
+    /// Latency at a given rate
+    Open,
+    /// Resident memory: empty, and of idle sessions
+    Memory,
+    /// From a set to the last of 10 000 watchers
+    Watches,
+    /// Starts over no data
+    Start,
+    /// A million znodes: load, weight, starts, and what a snapshot of them does to others
+    Million,
+    /// The same with ten million; takes long and some gigabytes
+    TenMillion,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::Open => "open",
+            Self::Memory => "memory",
+            Self::Watches => "watches",
+            Self::Start => "start",
+            Self::Million => "million",
+            Self::TenMillion => "ten-million",
+        }
+    }
 }
 
 /// Whom to compare with.
@@ -75,34 +126,80 @@ fn release_binary(name: &str) -> PathBuf {
 }
 
 /// Serves as the limit server until it is killed. Prints its port.
-pub(crate) fn serve_limit(file: &std::path::Path) -> Result<()> {
+pub(crate) fn serve_limit(file: &Path) -> Result<()> {
     limit::serve(file)
 }
 
 fn workloads() -> Vec<Workload> {
-    let mut all = Vec::new();
-    for op in [Op::Create, Op::Set, Op::Get, Op::Mixed] {
-        for (sessions, depth) in [(1, 1), (16, 1), (64, 1), (16, 16)] {
-            all.push(Workload { op, sessions, depth });
-        }
-    }
+    let shapes = [(1, 1), (16, 1), (64, 1), (16, 16)];
+    let of = |op| shapes.map(|(sessions, depth)| Workload { op, sessions, depth });
+    let mut all: Vec<_> =
+        [Op::Create, Op::Set, Op::Get, Op::Mixed].into_iter().flat_map(of).collect();
+    all.extend([(16, 1), (16, 16)].map(|(s, depth)| Workload {
+        op: Op::RaftKeeper,
+        sessions: s,
+        depth,
+    }));
     all
 }
 
-/// Runs every workload on every server and prints the table.
+/// Runs the parts on every server and prints the tables.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    let mut kinds = vec![Kind::Watchkeeper, Kind::Limit];
-    if args.against == Against::Apache {
-        kinds.insert(1, Kind::Apache);
+    let out = workspace_root().join(&args.out);
+    let mut figures = Figures::open(&out)?;
+    if args.render {
+        return table::render(&figures);
     }
+    let kinds = match args.against {
+        Against::Apache => vec![Kind::Watchkeeper, Kind::Apache, Kind::Limit],
+        Against::Nothing => vec![Kind::Watchkeeper, Kind::Limit],
+    };
+    let all = Part::value_variants().iter().copied().filter(|part| *part != Part::TenMillion);
+    let parts = if args.parts.is_empty() { all.collect() } else { args.parts.clone() };
+    println!("{}", parts::machine()?);
+    let fsyncs = target::fdatasyncs_per_second()?;
+    println!("fdatasync of 512 B appends: {fsyncs:.0}/s on this disk");
+    figures.forget("machine", "disk");
+    figures.add(("machine", "disk", ""), "fdatasyncs_per_second", vec![fsyncs])?;
+    for part in &parts {
+        if *part == Part::Throughput {
+            throughput(args, &kinds, &mut figures)?;
+        } else {
+            beside(*part, args, &kinds, &mut figures)?;
+        }
+        print!("{}", table::part(&figures, *part));
+    }
+    if let Some(doubt) = parts::judge(&figures, fsyncs) {
+        println!("\nDo not quote these figures: {doubt}.");
+    }
+    Ok(())
+}
+
+fn beside(part: Part, args: &BenchArgs, kinds: &[Kind], figures: &mut Figures) -> Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let say = |what: String| bar.set_message(what);
+    let (rounds, time) = (args.rounds as usize, Duration::from_secs(args.seconds));
+    let mut run = Run { kinds, rounds, time, figures, say: &say };
+    match part {
+        Part::Throughput => {}
+        Part::Open => run.open_loop()?,
+        Part::Memory => run.sessions()?,
+        Part::Watches => run.watches()?,
+        Part::Start => run.starts()?,
+        Part::Million => run.filled(part, 1)?,
+        Part::TenMillion => run.filled(part, 10)?,
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn throughput(args: &BenchArgs, kinds: &[Kind], figures: &mut Figures) -> Result<()> {
     let wanted = |w: &Workload| args.only.as_ref().is_none_or(|part| w.name().contains(part));
     let workloads: Vec<_> = workloads().into_iter().filter(wanted).collect();
     let mut targets = kinds.iter().map(|kind| Target::start(*kind)).collect::<Result<Vec<_>>>()?;
-    let steps = workloads.len() * args.rounds * targets.len();
+    let steps = workloads.len() * args.rounds as usize * targets.len();
     let progress = progress(steps as u64);
-    let idle: Vec<_> = targets.iter().map(Target::resident_kib).collect::<Result<_>>()?;
-    let fsyncs = target::fdatasyncs_per_second()?;
-    let mut rows = Vec::new();
     for workload in &workloads {
         let mut outcomes = vec![Vec::new(); targets.len()];
         for _ in 0..args.rounds {
@@ -112,19 +209,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
                 progress.inc(1);
             }
         }
-        rows.push((workload.name(), outcomes));
+        let (part, load) = (Part::Throughput.name(), workload.name());
+        figures.forget(part, &load);
+        for (target, outcomes) in targets.iter().zip(&outcomes) {
+            let of = |f: &dyn Fn(&target::Outcome) -> f64| outcomes.iter().map(f).collect();
+            let at = (part, &*load, target.kind.name());
+            figures.add(at, "per_second", of(&|o| o.load.per_second))?;
+            figures.add(at, "p50_us", of(&|o| micros(o.load.p50)))?;
+            figures.add(at, "p99_us", of(&|o| micros(o.load.p99)))?;
+            figures.add(at, "cpu_us", of(&|o| micros(o.cpu)))?;
+        }
     }
     progress.finish_and_clear();
-    let names: Vec<_> = targets.iter().map(|t| t.kind.name()).collect();
-    if args.json {
-        table::print_json(&names, &rows);
-    } else {
-        println!("fdatasync of 512 B appends: {fsyncs:.0}/s on this disk");
-        for (name, kib) in names.iter().zip(idle) {
-            println!("{name}: {:.1} MiB resident before the first session", kib as f64 / 1024.0);
-        }
-        table::print(&names, &rows);
-    }
     Ok(())
 }
 

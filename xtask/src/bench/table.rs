@@ -1,85 +1,210 @@
-//! The figures as a table, or as JSON lines.
+//! The figures as Markdown, for the terminal and for docs/performance.md.
 
-use std::time::Duration;
+use std::fmt::Write as _;
+use std::fs;
 
-use super::target::Outcome;
+use anyhow::{Context, Result};
+use wk_peers::cache::workspace_root;
 
-/// Outcomes of a workload: per server, per round.
-type Row = (String, Vec<Vec<Outcome>>);
+use super::Part;
+use super::plot::{Bars, Group};
+use super::record::Figures;
+use super::target::Kind;
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+const OURS: &str = "watchkeeper";
+const APACHE: &str = "apache 3.9.5";
+const LIMIT: &str = "limit";
+/// Between these lines docs/performance.md is ours to write.
+const BEGIN: &str = "<!-- figures: cargo xtask bench --render -->";
+const END: &str = "<!-- figures end -->";
+
+/// A figure of a part, as a row.
+struct Line {
+    what: &'static str,
+    figure: &'static str,
+    /// How a value is written: its unit and what one of it is.
+    unit: (&'static str, f64),
 }
 
-struct Medians {
-    per_second: f64,
-    p50: Duration,
-    p99: Duration,
-    cpu: Duration,
-    resident_kib: f64,
-}
-
-fn medians(outcomes: &[Outcome]) -> Medians {
-    let of = |f: &dyn Fn(&Outcome) -> f64| median(outcomes.iter().map(f).collect());
-    Medians {
-        per_second: of(&|o| o.load.per_second),
-        p50: Duration::from_secs_f64(of(&|o| o.load.p50.as_secs_f64())),
-        p99: Duration::from_secs_f64(of(&|o| o.load.p99.as_secs_f64())),
-        cpu: Duration::from_secs_f64(of(&|o| o.cpu.as_secs_f64())),
-        resident_kib: of(&|o| o.resident_kib as f64),
+/// The table of a part.
+pub(super) fn part(figures: &Figures, part: Part) -> String {
+    let loads = figures.loads(part.name());
+    if loads.is_empty() {
+        return String::new();
     }
+    if part == Part::Throughput { throughput(figures) } else { beside(figures, part) }
 }
 
-/// Prints throughput with ratios, then latency, CPU and memory.
-pub(super) fn print(names: &[&str], rows: &[Row]) {
-    println!("\nmedian operations a second (ours as a multiple of each other server)");
-    for (name, outcomes) in rows {
-        let all: Vec<_> = outcomes.iter().map(|o| medians(o)).collect();
-        print!("{name:<14}");
-        for (server, m) in names.iter().zip(&all) {
-            print!("  {server} {:>9.0}", m.per_second);
-        }
-        for (server, m) in names.iter().zip(&all).skip(1) {
-            print!("  / {server} {:.2}", all[0].per_second / m.per_second);
-        }
-        println!();
-    }
-    println!(
-        "\nmedian p50 / p99 latency, server CPU per operation, resident memory after the round"
+fn throughput(figures: &Figures) -> String {
+    let mut text = String::from(
+        "\n| load | ours /s | Apache /s | limit /s | ours / Apache | ours / limit | p50, p99 ours \
+         (us) | p50, p99 Apache (us) | CPU per operation: ours, Apache, limit (us) |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
-    for (name, outcomes) in rows {
-        print!("{name:<14}");
-        for (server, outcomes) in names.iter().zip(outcomes) {
-            let m = medians(outcomes);
-            let (p50, p99, cpu) = (micros(m.p50), micros(m.p99), m.cpu.as_secs_f64() * 1e6);
-            let mib = m.resident_kib / 1024.0;
-            print!("  {server} {p50:.0}/{p99:.0} us {cpu:.1} us {mib:.0} MiB");
+    for load in figures.loads("throughput") {
+        let get = |server, figure| figures.get("throughput", load, server, figure);
+        let of = |figure| [OURS, APACHE, LIMIT].map(|server| get(server, figure));
+        let [ours, apache, limit] = of("per_second");
+        let [p50, apache_p50, _] = of("p50_us");
+        let [p99, apache_p99, _] = of("p99_us");
+        let cpu = of("cpu_us").map(|value| shown(value, 1));
+        let _ = writeln!(
+            text,
+            "| {load} | {} | {} | {} | {} | {} | {}, {} | {}, {} | {} |",
+            shown(ours, 0),
+            shown(apache, 0),
+            shown(limit, 0),
+            ratio(ours, apache),
+            ratio(ours, limit),
+            shown(p50, 0),
+            shown(p99, 0),
+            shown(apache_p50, 0),
+            shown(apache_p99, 0),
+            cpu.join(", "),
+        );
+    }
+    text
+}
+
+fn lines(part: Part) -> &'static [Line] {
+    const US: (&str, f64) = ("us", 1.0);
+    const MS: (&str, f64) = ("ms", 1.0);
+    const MIB: (&str, f64) = ("MiB", 1024.0);
+    const BYTES: (&str, f64) = ("B", 1.0);
+    match part {
+        Part::Throughput => &[],
+        Part::Open => &[
+            Line { what: "set, p50", figure: "set_p50_us", unit: US },
+            Line { what: "set, p99", figure: "set_p99_us", unit: US },
+            Line { what: "set, p99.9", figure: "set_p999_us", unit: US },
+            Line { what: "get, p50", figure: "get_p50_us", unit: US },
+            Line { what: "get, p99", figure: "get_p99_us", unit: US },
+            Line { what: "get, p99.9", figure: "get_p999_us", unit: US },
+        ],
+        Part::Memory => &[
+            Line { what: "resident, empty", figure: "empty_kib", unit: MIB },
+            Line { what: "a session", figure: "session_bytes", unit: BYTES },
+        ],
+        Part::Watches => {
+            &[Line { what: "set to last event", figure: "last_us", unit: ("ms", 1000.0) }]
         }
-        println!();
+        Part::Start => &[Line { what: "start to first session", figure: "start_ms", unit: MS }],
+        Part::Million | Part::TenMillion => &[
+            Line { what: "loaded a second", figure: "znodes_per_second", unit: ("znodes", 1.0) },
+            Line { what: "a znode", figure: "znode_bytes", unit: BYTES },
+            Line { what: "start from the log", figure: "start_from_log_ms", unit: MS },
+            Line { what: "start from a snapshot", figure: "start_ms", unit: MS },
+            Line { what: "resident after a start", figure: "resident_kib", unit: MIB },
+            Line { what: "set, p99.9", figure: "calm_set_p999_us", unit: US },
+            Line { what: "with a snapshot", figure: "snapshot_set_p999_us", unit: US },
+            Line { what: "get, p99.9", figure: "calm_get_p999_us", unit: US },
+            Line { what: "with a snapshot", figure: "snapshot_get_p999_us", unit: US },
+            Line { what: "resident, most", figure: "calm_peak_kib", unit: MIB },
+            Line { what: "with a snapshot", figure: "snapshot_peak_kib", unit: MIB },
+        ],
     }
 }
 
-/// One line per workload and server.
-pub(super) fn print_json(names: &[&str], rows: &[Row]) {
-    for (name, outcomes) in rows {
-        for (server, outcomes) in names.iter().zip(outcomes) {
-            let m = medians(outcomes);
-            let line = serde_json::json!({
-                "workload": name,
-                "server": server,
-                "per_second": m.per_second,
-                "p50_us": micros(m.p50),
-                "p99_us": micros(m.p99),
-                "cpu_us": m.cpu.as_secs_f64() * 1e6,
-                "resident_kib": m.resident_kib,
-                "rounds": outcomes.len(),
-            });
-            println!("{line}");
+fn beside(figures: &Figures, part: Part) -> String {
+    let mut text = String::new();
+    for load in figures.loads(part.name()) {
+        let _ = writeln!(
+            text,
+            "\n| {load} | ours | Apache | limit | ours / Apache | ours / limit |\n\
+             |---|---|---|---|---|---|"
+        );
+        for Line { what, figure, unit: (unit, one) } in lines(part) {
+            let of = |server| figures.get(part.name(), load, server, figure).map(|v| v / one);
+            let [ours, apache, limit] = [OURS, APACHE, LIMIT].map(of);
+            if ours.is_none() && apache.is_none() {
+                continue;
+            }
+            let _ = writeln!(
+                text,
+                "| {what} ({unit}) | {} | {} | {} | {} | {} |",
+                shown(ours, digits(ours)),
+                shown(apache, digits(apache)),
+                shown(limit, digits(limit)),
+                ratio(ours, apache),
+                ratio(ours, limit),
+            );
         }
     }
+    text
 }
 
-fn micros(d: Duration) -> f64 {
-    d.as_secs_f64() * 1e6
+fn digits(value: Option<f64>) -> usize {
+    usize::from(value.is_some_and(|value| value < 100.0))
+}
+
+fn shown(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+fn ratio(a: Option<f64>, b: Option<f64>) -> String {
+    shown(a.zip(b).map(|(a, b)| a / b), 2)
+}
+
+/// Writes the tables into docs/performance.md and the plots beside it.
+pub(super) fn render(figures: &Figures) -> Result<()> {
+    use clap::ValueEnum as _;
+    let docs = workspace_root().join("docs");
+    let page = docs.join("performance.md");
+    let text = fs::read_to_string(&page).context("read docs/performance.md")?;
+    let (head, rest) = text.split_once(BEGIN).with_context(|| format!("no line {BEGIN}"))?;
+    let (_, tail) = rest.split_once(END).with_context(|| format!("no line {END}"))?;
+    let mut ours = String::new();
+    for (name, title, svg) in plots(figures) {
+        fs::create_dir_all(docs.join("img")).context("make docs/img")?;
+        fs::write(docs.join("img").join(format!("{name}.svg")), svg).context("write a plot")?;
+        let _ = writeln!(ours, "\n![{title}](img/{name}.svg)");
+    }
+    for part in Part::value_variants() {
+        ours.push_str(&self::part(figures, *part));
+    }
+    let disk = figures.get("machine", "disk", "", "fdatasyncs_per_second");
+    let disk = format!("\nfdatasync of 512 B: {} a second.\n", shown(disk, 0));
+    fs::write(&page, format!("{head}{BEGIN}\n{disk}{ours}\n{END}{tail}"))
+        .context("write docs/performance.md")
+}
+
+/// Name, title and picture of each plot for which there are figures.
+fn plots(figures: &Figures) -> Vec<(&'static str, &'static str, String)> {
+    let servers = [OURS, APACHE, LIMIT];
+    let groups = |part: &str, figure: &str, one: f64| -> Vec<Group> {
+        let of = |load: &str| Group {
+            name: load.to_owned(),
+            values: servers.map(|server| figures.get(part, load, server, figure).map(|v| v / one)),
+        };
+        figures.loads(part).into_iter().map(of).collect()
+    };
+    let mut plots = Vec::new();
+    let mut add = |name, title, unit, groups: Vec<Group>| {
+        if groups.iter().any(|group| group.values.iter().any(Option::is_some)) {
+            let bars = Bars { title, unit, servers: servers.map(label), groups };
+            plots.push((name, title, bars.svg()));
+        }
+    };
+    add("throughput", "Throughput", "operations a second", groups("throughput", "per_second", 1.0));
+    add("p99", "Latency, closed loop, p99", "us", groups("throughput", "p99_us", 1.0));
+    let named = |part: Part, only: &[&str]| -> Vec<Group> {
+        let name = part.name();
+        let rows = lines(part).iter().filter(|line| only.is_empty() || only.contains(&line.figure));
+        let of = |line: &Line| {
+            let loads = figures.loads(name);
+            let load = loads.first().copied().unwrap_or_default();
+            let get =
+                |server| figures.get(name, load, server, line.figure).map(|v| v / line.unit.1);
+            Group { name: line.what.to_owned(), values: servers.map(get) }
+        };
+        rows.map(of).collect()
+    };
+    add("open", "Latency at 1000 set/s and 5000 get/s", "us", named(Part::Open, &[]));
+    let memory = [named(Part::Memory, &["session_bytes"]), named(Part::Million, &["znode_bytes"])];
+    add("memory", "Memory", "bytes each", memory.concat());
+    plots
+}
+
+fn label(server: &'static str) -> &'static str {
+    if server == Kind::Limit.name() { "limit server" } else { server }
 }
