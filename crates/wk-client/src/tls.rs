@@ -3,28 +3,25 @@
 //! Certificates are PEM files. They are looked at before each connection and read anew when they
 //! changed, so that a rotated certificate needs no restart.
 
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_rustls::TlsConnector;
+use wk_tls::{FileError, Stamp};
 
 use crate::hosts;
 use crate::transport::{BoxFuture, Connect, Tcp, Transport};
 
 mod verify;
 
-/// Longest file taken for certificates or a key.
-const FILE_MAX: u64 = 4 << 20;
 /// Longest wait for the handshake: a server's plain port never answers it.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -44,22 +41,9 @@ pub struct TlsConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// It cannot be read.
-    #[error("{}: cannot read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What failed.
-        source: io::Error,
-    },
-    /// It is no PEM file of what it should be.
-    #[error("{}: {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        reason: String,
-    },
+    /// One of them cannot be read or holds something else.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Certificate and key do not fit, or TLS cannot be set up.
     #[error("{0}")]
     Setup(String),
@@ -87,12 +71,11 @@ impl TlsConfig {
         match &self.identity {
             None => Ok(builder.with_no_client_auth()),
             Some((certificate, key)) => {
-                let chain = certificates(certificate)?;
-                let secret = PrivateKeyDer::from_pem_slice(&read(key)?);
-                let secret = secret.map_err(|err| content(key, "private key", &err))?;
+                let chain = wk_tls::certificates(certificate)?;
+                let secret = wk_tls::private_key(key)?;
                 builder.with_client_auth_cert(chain, secret).map_err(|err| {
-                    let reason = format!("does not fit the key {}: {err}", key.display());
-                    TlsError::Content { path: certificate.clone(), reason }
+                    let (file, key) = (certificate.display(), key.display());
+                    TlsError::Setup(format!("{file}: does not fit the key {key}: {err}"))
                 })
             }
         }
@@ -103,13 +86,7 @@ impl TlsConfig {
         ca: &Path,
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(ca)? {
-            roots.add(certificate).map_err(|err| {
-                let reason = format!("holds a certificate that cannot be trusted: {err}");
-                TlsError::Content { path: ca.to_owned(), reason }
-            })?;
-        }
+        let roots = wk_tls::roots(ca)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
         let verifier = verifier.build().map_err(|err| TlsError::Setup(err.to_string()))?;
         if self.any_hostname {
@@ -137,7 +114,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Loaded {
     tls: Arc<ClientConfig>,
-    stamps: Vec<Option<SystemTime>>,
+    stamps: Vec<Stamp>,
 }
 
 impl Tls {
@@ -197,51 +174,8 @@ fn explain(error: &io::Error) -> io::Error {
     io::Error::new(kind, format!("TLS: {error}"))
 }
 
-fn stamps(config: &TlsConfig) -> Vec<Option<SystemTime>> {
-    config.files().map(|file| fs::metadata(file).and_then(|meta| meta.modified()).ok()).collect()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |source| TlsError::Read { path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(failed)?.len();
-    if bytes > FILE_MAX {
-        let reason = format!("has {bytes} bytes; certificates and keys have at most {FILE_MAX}");
-        return Err(TlsError::Content { path: path.to_owned(), reason });
-    }
-    fs::read(path).map_err(failed)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bytes = read(path)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let all = all.map_err(|err| content(path, "certificate", &err))?;
-    if all.is_empty() {
-        let reason = foreign(&bytes).unwrap_or("holds no certificate in PEM form");
-        return Err(TlsError::Content { path: path.to_owned(), reason: reason.to_owned() });
-    }
-    Ok(all)
-}
-
-fn content(path: &Path, what: &str, err: &rustls::pki_types::pem::Error) -> TlsError {
-    let bytes = read(path).unwrap_or_default();
-    let known = foreign(&bytes).map(str::to_owned);
-    let reason = known.unwrap_or_else(|| format!("no {what} in PEM form: {err}"));
-    TlsError::Content { path: path.to_owned(), reason }
-}
-
-/// What a file is that Java programs use instead, and how to turn it into PEM.
-fn foreign(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0xfe, 0xed, 0xfe, 0xed, ..] => Some(
-            "is a Java key store; turn it into PEM: keytool -importkeystore -srckeystore FILE \
-             -destkeystore x.p12 -deststoretype PKCS12, then openssl pkcs12 -in x.p12 -nodes",
-        ),
-        [0x30, 0x82, ..] => Some(
-            "is binary (PKCS#12 or DER); turn it into PEM: openssl pkcs12 -in FILE -nodes, or \
-             openssl x509 -inform der -in FILE",
-        ),
-        _ => None,
-    }
+fn stamps(config: &TlsConfig) -> Vec<Stamp> {
+    config.files().map(wk_tls::stamp).collect()
 }
 
 #[cfg(test)]

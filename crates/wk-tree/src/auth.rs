@@ -1,4 +1,7 @@
-//! Who somebody is, and what an ACL lets him do: the schemes world, auth, digest, ip and super.
+//! Who somebody is, and what an ACL lets him do: the schemes world, auth, digest, ip, x509, sasl
+//! and super.
+
+mod dn;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,11 +19,28 @@ pub struct AuthOptions {
     /// Who proves to be this becomes `super`: `super:` and the Base64 of SHA-1
     /// (`zookeeper.DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<String>,
+    /// Is there a scheme `x509`, whose identities the subjects of certificates are? Default off.
+    pub x509: bool,
+    /// The subject that is `super` (`zookeeper.X509AuthenticationProvider.superUser`).
+    pub x509_super: Option<String>,
+    /// Is there a scheme `sasl`? Default off.
+    pub sasl: bool,
+    /// Entries with this id are for everybody who has any identity of scheme `sasl`
+    /// (`zookeeper.letAnySaslUserDoX`).
+    pub any_sasl: Option<String>,
 }
 
 impl Default for AuthOptions {
     fn default() -> Self {
-        Self { skip_acl: false, digest: true, super_digest: None }
+        Self {
+            skip_acl: false,
+            digest: true,
+            super_digest: None,
+            x509: false,
+            x509_super: None,
+            sasl: false,
+            any_sasl: None,
+        }
     }
 }
 
@@ -58,6 +78,13 @@ impl AuthOptions {
         }
     }
 
+    /// The identities that a certificate with this subject proves.
+    pub fn certified(&self, subject: &str) -> Vec<Id> {
+        let is_super = self.x509_super.as_deref() == Some(subject);
+        let id = |scheme| Id::new(scheme, subject);
+        if is_super { vec![id("super"), id("x509")] } else { vec![id("x509")] }
+    }
+
     /// Does the list let somebody with these identities do any of `perms`?
     /// An empty list lets everybody do everything.
     pub fn check(&self, list: &AclList<'_>, ids: &[Id], perms: Perms) -> bool {
@@ -70,7 +97,9 @@ impl AuthOptions {
         list.iter().filter(|entry| entry.perms.intersects(perms)).any(|entry| {
             is_anyone(&entry)
                 || self.has_scheme(entry.scheme)
-                    && ids.iter().any(|id| id.scheme == entry.scheme && matches(&entry, &id.id))
+                    && ids
+                        .iter()
+                        .any(|id| id.scheme == entry.scheme && self.matches(&entry, &id.id))
         })
     }
 
@@ -116,19 +145,35 @@ impl AuthOptions {
     }
 
     fn has_scheme(&self, scheme: &str) -> bool {
-        scheme == "ip" || (scheme == "digest" && self.digest)
+        scheme == "ip" || self.is_proof(scheme)
     }
 
     /// Is an identity of this scheme proved, and not only seen (as an address is)?
     fn is_proof(&self, scheme: &str) -> bool {
-        scheme == "digest" && self.digest
+        match scheme {
+            "digest" => self.digest,
+            "x509" => self.x509,
+            "sasl" => self.sasl,
+            _ => false,
+        }
     }
 
     fn is_valid(&self, entry: &AclRef<'_>) -> bool {
         match entry.scheme {
             "digest" => self.digest && is_digest_id(entry.id),
             "ip" => Subnet::parse(entry.id).is_some(),
+            "x509" => self.x509 && dn::is_valid(entry.id),
+            "sasl" => self.sasl && is_principal(entry.id),
             _ => false,
+        }
+    }
+
+    fn matches(&self, entry: &AclRef<'_>, id: &str) -> bool {
+        match entry.scheme {
+            "ip" => Subnet::parse(entry.id).is_some_and(|subnet| subnet.contains(id)),
+            "x509" => entry.id == id || self.x509_super.as_deref() == Some(id),
+            "sasl" => entry.id == id || id == "super" || self.any_sasl.as_deref() == Some(entry.id),
+            _ => entry.id == id,
         }
     }
 }
@@ -144,11 +189,12 @@ fn is_digest_id(id: &str) -> bool {
     filled == 2
 }
 
-fn matches(entry: &AclRef<'_>, id: &str) -> bool {
-    match entry.scheme {
-        "ip" => Subnet::parse(entry.id).is_some_and(|subnet| subnet.contains(id)),
-        _ => entry.id == id,
-    }
+/// A name of Kerberos, `service/host@REALM`: without `@` everything is one.
+fn is_principal(id: &str) -> bool {
+    let Some((name, realm)) = id.split_once('@') else { return true };
+    let plain = |part: &str| !part.contains(['/', '@']);
+    let (service, host) = name.split_once('/').unwrap_or((name, ""));
+    plain(service) && plain(host) && plain(realm)
 }
 
 /// An address with a number of leading bits that count.
@@ -311,5 +357,38 @@ mod tests {
         assert!(check(&[(1, "ip", "::1")], &six, Perms::READ));
         let off = AuthOptions { skip_acl: true, ..AuthOptions::default() };
         assert!(off.check(&list(&[(31, "digest", "v:h")]), &[], Perms::READ));
+    }
+
+    #[test]
+    fn subjects_and_principals_are_identities_where_their_schemes_are_there() {
+        let auth = AuthOptions {
+            x509: true,
+            x509_super: Some("CN=root".to_owned()),
+            sasl: true,
+            any_sasl: Some("readers".to_owned()),
+            ..AuthOptions::default()
+        };
+        let mine = auth.certified("CN=a,O=b");
+        assert_eq!(mine, [Id::new("x509", "CN=a,O=b")]);
+        assert_eq!(auth.certified("CN=root")[0], Id::new("super", "CN=root"));
+        let wish = list(&[(31, "auth", ""), (1, "x509", "CN=b"), (1, "sasl", "u/h@R")]);
+        let stored = auth.fix_acl(&wish, &mine).unwrap();
+        let want = [(31, "x509", "CN=a,O=b"), (1, "x509", "CN=b"), (1, "sasl", "u/h@R")];
+        assert_eq!(stored, list(&want));
+        for bad in [(1, "x509", "nobody"), (1, "sasl", "a@b@c"), (1, "sasl", "a/b/c@d")] {
+            assert_eq!(auth.fix_acl(&list(&[bad]), &mine), Err(ErrorCode::InvalidAcl), "{bad:?}");
+        }
+        let check = |entry, ids: &[Id]| auth.check(&list(&[entry]), ids, Perms::READ);
+        assert!(check((1, "x509", "CN=a,O=b"), &mine));
+        assert!(!check((1, "x509", "CN=a"), &mine));
+        // A superuser's subject alone, without `super` beside it, passes x509 entries too.
+        assert!(check((1, "x509", "CN=a"), &[Id::new("x509", "CN=root")]));
+        let user = [Id::new("sasl", "bob")];
+        assert!(check((1, "sasl", "bob"), &user) && check((1, "sasl", "readers"), &user));
+        assert!(!check((1, "sasl", "eve"), &user));
+        assert!(check((1, "sasl", "eve"), &[Id::new("sasl", "super")]));
+        let off = AuthOptions::default();
+        assert_eq!(off.fix_acl(&wish, &mine), Err(ErrorCode::InvalidAcl));
+        assert!(!off.check(&list(&[(1, "x509", "CN=a,O=b")]), &mine, Perms::READ));
     }
 }

@@ -18,8 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wk-rules", &["wk-promql"]),
     ("wk-alert", &["wk-proto", "wk-promql", "wk-rules"]),
     ("wk-store", &["wk-proto", "wk-tree"]),
-    ("wk-server", &["wk-proto", "wk-tree", "wk-node", "wk-store"]),
-    ("wk-client", &["wk-proto"]),
+    ("wk-tls", &[]),
+    ("wk-server", &["wk-proto", "wk-tree", "wk-node", "wk-store", "wk-tls"]),
+    ("wk-client", &["wk-proto", "wk-tls"]),
     ("wk-probe", &["wk-client", "wk-promql", "wk-proto"]),
     ("wk-tap", &["wk-client", "wk-promql", "wk-proto"]),
     (

@@ -2,9 +2,14 @@
 
 use std::net::SocketAddr;
 
+use std::fs;
+use std::time::SystemTime;
+
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -58,7 +63,7 @@ async fn server(identity: (PathBuf, PathBuf), clients: Option<&Authority>) -> So
             builder.with_client_cert_verifier(asks.build().unwrap())
         }
     };
-    let chain = certificates(&identity.0).unwrap();
+    let chain = wk_tls::certificates(&identity.0).unwrap();
     let key = PrivateKeyDer::from_pem_file(&identity.1).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
