@@ -31,6 +31,11 @@ const PEER_GROUPS: &[Group] = &[
     Group { module: "crash", title: "kill -9 under kazoo", needs: &[Peer::Python] },
     Group { module: "shell", title: "our verbs at Apache", needs: &[Peer::ZooKeeper] },
     Group { module: "tls", title: "Apache's secure port", needs: &[Peer::ZooKeeper] },
+    Group {
+        module: "secure",
+        title: "our secure port: zkCli, kazoo, our verbs",
+        needs: &[Peer::ZooKeeper, Peer::Python],
+    },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group {
         module: "canary",

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use wk_proto::{Mono, SessionId, Wall, Zxid};
+use wk_proto::{Id, Mono, SessionId, Wall, Zxid};
 
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub enum Input<'a> {
         conn: ConnId,
         /// The other end.
         peer: SocketAddr,
+    },
+    /// The transport has proved who the client is, before any frame.
+    Identified {
+        /// On this connection.
+        conn: ConnId,
+        /// Its identities beside the address.
+        ids: &'a [Id],
     },
     /// A whole frame came, without its length. Only while reading is not stopped.
     Frame {

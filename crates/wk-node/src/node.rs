@@ -82,6 +82,11 @@ impl Node {
                 let connection = Connection::new(peer, now.wall);
                 self.connections.insert(conn, connection);
             }
+            Input::Identified { conn, ids } => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.ids.extend_from_slice(ids);
+                }
+            }
             Input::Frame { conn, frame } => self.frame(now, conn, frame, out),
             Input::Closed { conn } => {
                 if let Some(connection) = self.forget(conn)

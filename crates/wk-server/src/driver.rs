@@ -18,9 +18,11 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{Advanced, Basic, Counter, Registry};
 use crate::server::{ExitReason, SessionEnd};
 use crate::snapshot_thread::{SnapshotJob, SnapshotReport, SnapshotThread};
+use crate::tls::{DoorReport, Doorman};
 use crate::txn_stream::TxnPort;
 use crate::zoo_cfg::ServerConfig;
 use accept::Accepting;
+pub(crate) use accept::{Port, Speech};
 use connection::Slab;
 use gather::LatencyWindow;
 use mio::{Events, Poll, Token};
@@ -34,8 +36,10 @@ use wk_proto::{Mono, Wall, Zxid};
 
 /// The waker's token; connections have their slot's number.
 pub(crate) const WAKER: Token = Token(usize::MAX);
-/// The listening socket's token.
-pub(crate) const LISTENER: Token = Token(usize::MAX - 1);
+/// The first listening socket's token; others count down from it.
+pub(crate) const LISTENERS: Token = Token(usize::MAX - 1);
+/// There are no tokens of listening sockets below this one.
+const LISTENERS_MIN: usize = usize::MAX - 16;
 
 /// Bytes of the snapshot's image taken between two turns: about a millisecond of walking.
 const SLICE_BYTES: usize = 256 << 10;
@@ -56,6 +60,8 @@ pub(crate) enum Message {
     Disk(DiskReport),
     /// From the snapshot thread.
     Snapshot(SnapshotReport),
+    /// From the doorman.
+    Door(DoorReport),
     /// From a handle.
     Job(Job),
     /// Stop gracefully.
@@ -103,7 +109,8 @@ pub(crate) struct Parts {
     pub(crate) node: Node,
     pub(crate) clock: Clock,
     pub(crate) poll: Poll,
-    pub(crate) listener: Option<mio::net::TcpListener>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) doorman: Option<Doorman>,
     pub(crate) mailbox: Arc<Mailbox<Message>>,
     pub(crate) disk: DiskThread,
     pub(crate) snapshots: SnapshotThread,
@@ -123,6 +130,7 @@ pub(crate) struct Driver {
     poll: Poll,
     mailbox: Arc<Mailbox<Message>>,
     accepting: Accepting,
+    doorman: Option<Doorman>,
     connections: Slab,
     /// Connections that may have bytes left to read, beyond what the kernel will tell again.
     ready: VecDeque<ConnId>,
@@ -150,6 +158,8 @@ pub(crate) struct Driver {
     /// Four-letter words since the last `srst`: (received, answered).
     words: (u64, u64),
     slow_syncs: u64,
+    /// Handshakes of TLS that came to nothing, since the start.
+    handshakes_failed: u64,
     /// Figures of the node when the registry last took them over.
     events_seen: [u64; 4],
     /// The node's own counters at the last `srst`.
@@ -186,7 +196,8 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let now = parts.clock.now();
         let mut driver = Self {
-            accepting: Accepting::new(parts.listener, &parts.config),
+            accepting: Accepting::new(parts.ports, &parts.config),
+            doorman: parts.doorman,
             next_purge: if parts.config.storage.purge_interval.is_some() {
                 now.mono
             } else {
@@ -217,6 +228,7 @@ impl Driver {
             started: now.mono,
             words: (0, 0),
             slow_syncs: 0,
+            handshakes_failed: 0,
             events_seen: [0; 4],
             counted_before: [0; 6],
             read_window: LatencyWindow::default(),
@@ -256,7 +268,7 @@ impl Driver {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    LISTENER => self.accepting.ready = true,
+                    Token(LISTENERS_MIN..) => self.accepting.ready = true,
                     Token(slot) => self.socket_event(slot, event),
                 }
             }
@@ -336,6 +348,7 @@ impl Driver {
                 error!("snapshot thread panicked: the server ends");
                 self.exit = Some(ExitReason::SnapshotsPanicked);
             }
+            Message::Door(report) => self.door_report(report),
             Message::Job(job) => job(self),
             Message::Shutdown => self.drain(),
         }
@@ -469,6 +482,9 @@ impl Driver {
 
     /// Makes durable what was handed over and ends the threads; sockets close by being dropped.
     fn finish(mut self) -> ExitReason {
+        if let Some(doorman) = &mut self.doorman {
+            doorman.stop();
+        }
         self.disk.stop();
         self.snapshots.stop();
         let zxid: Zxid = self.node.tree().last_zxid();

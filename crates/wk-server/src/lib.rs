@@ -4,8 +4,8 @@
 //! Reading order: [`zoo_cfg`] (configuration), [`report`] (what a server says about itself),
 //! [`metrics`] (counters and summaries with Apache's names), [`four_letter`] (their oldest form),
 //! [`host`] (what only this host knows);
-//! `driver` (the thread that owns node and sockets), `disk_thread`, `snapshot_thread`, and
-//! [`Server`], which starts all of it.
+//! `driver` (the thread that owns node and sockets), `disk_thread`, `snapshot_thread`, [`tls`] with
+//! the thread that shakes hands, and [`Server`], which starts all of it.
 
 mod disk_thread;
 mod driver;
@@ -18,6 +18,7 @@ pub mod report;
 mod server;
 mod snapshot_thread;
 mod socket;
+pub mod tls;
 mod txn_stream;
 mod version;
 pub mod zoo_cfg;

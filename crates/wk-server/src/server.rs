@@ -1,7 +1,7 @@
 //! Starting a server, and the handle by which the rest of the process reaches it.
 
 use crate::disk_thread::{DiskThread, Gather};
-use crate::driver::{Clock, Driver, Message, Parts, StartFigures, WAKER};
+use crate::driver::{Clock, Driver, Message, Parts, Port, Speech, StartFigures, WAKER};
 use crate::four_letter::Word;
 use crate::host::HostReader;
 use crate::mailbox::Mailbox;
@@ -11,6 +11,7 @@ use crate::report::{
 };
 use crate::snapshot_thread::SnapshotThread;
 use crate::socket;
+use crate::tls::{Doorman, Reloading, TlsError};
 use crate::txn_stream::{TxnPort, TxnStream};
 use crate::zoo_cfg::ServerConfig;
 use mio::{Poll, Waker};
@@ -45,7 +46,8 @@ const HOST_LIMIT: Duration = Duration::from_millis(300);
 pub enum StartError {
     /// Nothing can listen there; most often the port is taken.
     #[error(
-        "cannot listen for clients on {addr}: {source}; clientPort and clientPortAddress say where"
+        "cannot listen for clients on {addr}: {source}; clientPort and clientPortAddress, or \
+         secureClientPort and secureClientPortAddress, say where"
     )]
     Listen {
         /// Where.
@@ -53,6 +55,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The certificates for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data cannot be opened or recovered.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +71,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(err) => err.exit_code(),
+            Self::Tls(_) => 2,
             Self::Listen { .. } | Self::Io(_) => 1,
         }
     }
@@ -151,23 +157,14 @@ impl Server {
         let clock = Clock::new();
         let now = clock.now();
         // Before the data is read, which may take long: a taken port is said at once.
-        let mut listener = match config.client_addr {
-            Some(addr) => Some(
-                socket::listen(addr, config.listen_backlog)
-                    .map_err(|source| StartError::Listen { addr, source })?,
-            ),
-            None => None,
-        };
-        let local_addr = listener.as_ref().map(mio::net::TcpListener::local_addr).transpose()?;
-        // Port 0 asks for any: `conf` shows the one that it became.
-        config.client_addr = local_addr;
+        let tls = config.tls.clone().map(Reloading::new).transpose()?;
+        let mut ports = listen(&mut config)?;
+        let local_addr = config.client_addr;
         let config = Arc::new(config);
         let storage = &config.storage;
         let (node, log, start) = open_node(&config, &dirs, &clock, now)?;
         let poll = Poll::new()?;
-        if let Some(listener) = &mut listener {
-            Driver::register_listener(&poll, listener)?;
-        }
+        Driver::register_ports(&poll, &mut ports)?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?));
         let gather = Gather {
             delay: storage.flush_delay,
@@ -183,6 +180,11 @@ impl Server {
         let snapshots = SnapshotThread::start(dirs, options, move |report| {
             to.post(Message::Snapshot(report));
         })?;
+        let doorman = tls.map(|tls| {
+            let to = mailbox.clone();
+            let patience = config.limits.sessionless_timeout;
+            Doorman::start(tls, patience, move |report| to.post(Message::Door(report)))
+        });
         let host = HostReader::new(&storage.data_dir, &storage.data_log_dir, &config.common_hash);
         let session_ends = broadcast::Sender::new(SESSION_ENDS_MAX);
         let txns = Arc::new(TxnPort::default());
@@ -191,7 +193,8 @@ impl Server {
             node,
             clock,
             poll,
-            listener,
+            ports,
+            doorman: doorman.transpose()?,
             mailbox: mailbox.clone(),
             disk,
             snapshots,
@@ -210,6 +213,9 @@ impl Server {
         if let Some(addr) = local_addr {
             info!(%addr, version = crate::VERSION, "serving clients");
         }
+        if let Some(addr) = config.tls.as_ref().and_then(|tls| tls.secure_addr) {
+            info!(%addr, version = crate::VERSION, "serving clients over TLS");
+        }
         let host = Arc::new(host);
         let shared = Shared { config, mailbox, local_addr, session_ends, txns, host, exit };
         Ok(ServerHandle { shared: Arc::new(shared) })
@@ -227,6 +233,27 @@ impl Drop for EndGuard {
             panicked
         });
     }
+}
+
+/// Opens the ports that clients may come by. Port 0 asks for any: the configuration gets the one
+/// that it became.
+fn listen(config: &mut ServerConfig) -> Result<Vec<Port>, StartError> {
+    let backlog = config.listen_backlog;
+    let open = |addr: &mut Option<SocketAddr>, speech| {
+        let Some(wanted) = *addr else { return Ok(None) };
+        let listener = socket::listen(wanted, backlog)
+            .map_err(|source| StartError::Listen { addr: wanted, source })?;
+        *addr = Some(listener.local_addr()?);
+        Ok::<_, StartError>(Some(Port { listener, speech }))
+    };
+    let unified = config.tls.as_ref().is_some_and(|tls| tls.unified);
+    let plain =
+        open(&mut config.client_addr, if unified { Speech::Either } else { Speech::Plain })?;
+    let secure = match &mut config.tls {
+        Some(tls) => open(&mut tls.secure_addr, Speech::Tls)?,
+        None => None,
+    };
+    Ok(plain.into_iter().chain(secure).collect())
 }
 
 /// Recovers the tree and sets up node and log over it.
@@ -275,6 +302,10 @@ fn tree_options(config: &ServerConfig) -> TreeOptions {
             skip_acl: config.tree.skip_acl,
             digest: config.tree.digest_scheme,
             super_digest: config.tree.super_digest.clone(),
+            x509: config.tree.x509_scheme,
+            x509_super: config.tree.x509_super.clone(),
+            sasl: false,
+            any_sasl: None,
         },
         hash_seed: random(),
     }
@@ -337,6 +368,11 @@ impl ServerHandle {
     /// Where it takes clients in; `None` without a port.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.shared.local_addr
+    }
+
+    /// Where it takes clients in over TLS; `None` without such a port.
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.shared.config.tls.as_ref().and_then(|tls| tls.secure_addr)
     }
 
     /// What it was told at its start.

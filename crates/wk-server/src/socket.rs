@@ -1,5 +1,6 @@
 //! Sockets: how the server listens, and the transports that connections come by.
 
+use crate::tls::TlsStream;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};
@@ -43,23 +44,31 @@ fn bind(addr: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
 pub(crate) enum Transport {
     /// From a client over TCP.
     Tcp(TcpStream),
+    /// From a client over TLS.
+    Tls(Box<TlsStream>),
     /// From a client in this process.
     Local(UnixStream),
 }
 
 impl Transport {
-    /// A TCP connection, set up as Apache sets it up: no delay, no lingering.
-    pub(crate) fn tcp(stream: TcpStream, keep_alive: bool) -> io::Result<Self> {
+    /// Sets a TCP connection up as Apache does: no delay, no lingering.
+    pub(crate) fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {
         stream.set_nodelay(true)?;
         if keep_alive {
-            socket2::SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new())?;
+            socket2::SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new())?;
         }
-        Ok(Self::Tcp(stream))
+        Ok(())
+    }
+
+    /// Encrypted?
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     pub(crate) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(into),
+            Self::Tls(stream) => stream.read(into),
             Self::Local(stream) => stream.read(into),
         }
     }
@@ -67,15 +76,20 @@ impl Transport {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
             Self::Local(stream) => stream.write(bytes),
         }
     }
 
     /// Ends both directions; what the kernel holds is still sent.
-    pub(crate) fn shutdown(&self) {
+    pub(crate) fn shutdown(&mut self) {
         // It may be gone already, which is what is wanted.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tls(stream) => {
+                stream.shutdown();
+                Ok(())
+            }
             Self::Local(stream) => stream.shutdown(Shutdown::Both),
         };
     }
@@ -83,6 +97,7 @@ impl Transport {
     pub(crate) fn source(&mut self) -> &mut dyn mio::event::Source {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.socket(),
             Self::Local(stream) => stream,
         }
     }

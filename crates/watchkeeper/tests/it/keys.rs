@@ -186,8 +186,9 @@ fn isro_is_answered_in_read_only_mode_whatever_the_whitelist() {
 #[test]
 fn keys_that_cannot_be_kept_stop_the_start() {
     for (line, names) in [
-        ("secureClientPort=2281", "secureClientPort"),
-        ("ssl.keyStore.location=/x.jks", "ssl.keyStore.location"),
+        ("secureClientPort=2281", "ssl.keyStore.location"),
+        ("secureClientPort=2281\nssl.keyStore.location=/x.jks\nssl.keyStore.type=JKS", "keytool"),
+        ("ssl.crl=true", "ssl.crl"),
         ("sslQuorum=true", "sslQuorum"),
         ("authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "authProv"),
         ("sessionRequireClientSASLAuth=true", "sessionRequireClientSASLAuth"),

@@ -42,6 +42,7 @@ mod recipes;
 mod rules;
 mod rust_client;
 mod script;
+mod secure;
 mod sessions;
 mod shell;
 mod tap;

@@ -161,19 +161,25 @@ fn same_answers(lines: &[&str]) {
 
 /// What zkCli printed, masked.
 #[derive(Debug)]
-struct Printed {
-    answers: Vec<String>,
+pub(crate) struct Printed {
+    pub(crate) answers: Vec<String>,
     events: Vec<String>,
 }
 
 fn type_in(server: &Server, lines: &[&str]) -> Printed {
+    type_into(&server.address(), &[], lines)
+}
+
+/// Types into zkCli, with further options of its Java.
+pub(crate) fn type_into(address: &str, options: &[String], lines: &[&str]) -> Printed {
     let jars = peer(Peer::ZooKeeper);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("printed");
     let file = fs::File::create(&path).unwrap();
     let mut command: Command = java::zookeeper_tool(&cache(), &jars).unwrap();
     command
-        .args(["org.apache.zookeeper.ZooKeeperMain", "-server", &server.address()])
+        .args(options)
+        .args(["org.apache.zookeeper.ZooKeeperMain", "-server", address])
         .args(["-timeout", "30000", "-waitforconnection"])
         // Its answers go to one stream and its errors to the other: one file keeps their order.
         .stdin(Stdio::piped())
@@ -188,7 +194,7 @@ fn type_in(server: &Server, lines: &[&str]) -> Printed {
     child.wait().unwrap();
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("(CONNECTED)"), "zkCli did not connect:\n{text}");
-    masked(&text, &server.address())
+    masked(&text, address)
 }
 
 fn masked(text: &str, address: &str) -> Printed {
@@ -212,7 +218,8 @@ fn masked(text: &str, address: &str) -> Printed {
     // The identities of a connection are a set: `whoami` lists them in no order.
     if let Some(at) = printed.answers.iter().position(|line| line == "Auth scheme: User") {
         let rest = &mut printed.answers[at + 1..];
-        let is_identity = |line: &String| line.starts_with("ip: ") || line.starts_with("digest: ");
+        let schemes = ["ip:", "digest:", "x509:", "sasl:", "super:"];
+        let is_identity = |line: &String| schemes.iter().any(|scheme| line.starts_with(scheme));
         let end = rest.iter().position(|line| !is_identity(line)).unwrap_or(rest.len());
         rest[..end].sort();
     }

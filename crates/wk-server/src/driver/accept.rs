@@ -1,9 +1,11 @@
-//! Who is let in: the listening socket, and the limits on connections.
+//! Who is let in: the listening sockets, and the limits on connections.
 
 use super::connection::{Connection, slot_of};
-use super::{Driver, LISTENER};
+use super::{Driver, LISTENERS};
 use crate::metrics::Counter;
+use crate::server::ExitReason;
 use crate::socket::Transport;
+use crate::tls::{DoorReport, Guest};
 use crate::zoo_cfg::ServerConfig;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Interest, Poll, Token};
@@ -20,25 +22,53 @@ const ACCEPTS_A_TURN: usize = 64;
 /// Pause after the process ran out of file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The listening socket and what it counts.
+/// What is spoken at a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// Plain bytes.
+    Plain,
+    /// TLS.
+    Tls,
+    /// Either, told by the first byte.
+    Either,
+}
+
+/// A listening socket. Its place in the list is its number.
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    pub(crate) speech: Speech,
+}
+
+/// The token of the listening socket with this number; there are few of them.
+pub(crate) fn listener_token(number: usize) -> Token {
+    Token(LISTENERS.0 - number)
+}
+
+/// The listening sockets and what they count.
 pub(super) struct Accepting {
-    listener: Option<TcpListener>,
+    ports: Vec<Port>,
     /// The kernel may have more connections waiting.
     pub(super) ready: bool,
     /// When to try again after a failure.
     pub(super) retry_at: Mono,
-    per_address: HashMap<IpAddr, u32>,
+    /// Connections that are with the doorman.
+    pub(super) at_the_door: usize,
+    /// How many of them there may be.
+    door_max: usize,
+    per_address: HashMap<(usize, IpAddr), u32>,
     per_address_max: u32,
     total_max: u32,
     keep_alive: bool,
 }
 
 impl Accepting {
-    pub(super) fn new(listener: Option<TcpListener>, config: &ServerConfig) -> Self {
+    pub(super) fn new(ports: Vec<Port>, config: &ServerConfig) -> Self {
         Self {
-            listener,
+            ports,
             ready: true,
             retry_at: Mono::NEVER,
+            at_the_door: 0,
+            door_max: config.tls.as_ref().and_then(|tls| tls.handshakes_max).unwrap_or(usize::MAX),
             per_address: HashMap::new(),
             per_address_max: config.limits.client_cnxns_max,
             total_max: config.limits.cnxns_max,
@@ -48,27 +78,31 @@ impl Accepting {
 
     /// Takes in nobody any more.
     pub(super) fn stop(&mut self, poll: &Poll) {
-        if let Some(mut listener) = self.listener.take()
-            && let Err(err) = poll.registry().deregister(&mut listener)
-        {
-            debug!(%err, "cannot deregister the listening socket");
+        for mut port in self.ports.drain(..) {
+            if let Err(err) = poll.registry().deregister(&mut port.listener) {
+                debug!(%err, "cannot deregister a listening socket");
+            }
         }
         self.ready = false;
         self.retry_at = Mono::NEVER;
     }
 
-    fn refuses(&self, ip: IpAddr, open: usize) -> bool {
+    fn refuses(&self, port: usize, ip: IpAddr, open: usize) -> bool {
         let total = self.total_max > 0 && open >= self.total_max as usize;
-        let here = self.per_address.get(&ip).copied().unwrap_or(0);
+        let here = self.per_address.get(&(port, ip)).copied().unwrap_or(0);
         total || (self.per_address_max > 0 && here >= self.per_address_max)
     }
 
-    pub(super) fn left(&mut self, peer: SocketAddr) {
-        let ip = peer.ip().to_canonical();
-        if let Some(count) = self.per_address.get_mut(&ip) {
+    fn came(&mut self, port: usize, ip: IpAddr) {
+        *self.per_address.entry((port, ip)).or_default() += 1;
+    }
+
+    pub(super) fn left(&mut self, port: usize, peer: SocketAddr) {
+        let key = (port, peer.ip().to_canonical());
+        if let Some(count) = self.per_address.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
-                self.per_address.remove(&ip);
+                self.per_address.remove(&key);
             }
         }
     }
@@ -84,57 +118,125 @@ impl Driver {
         if !self.accepting.ready {
             return;
         }
+        self.accepting.ready = false;
+        for port in 0..self.accepting.ports.len() {
+            self.accept_from(port);
+        }
+    }
+
+    fn accept_from(&mut self, number: usize) {
         for _ in 0..ACCEPTS_A_TURN {
-            let Some(listener) = &self.accepting.listener else {
-                self.accepting.ready = false;
-                return;
-            };
-            match listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer),
-                Err(err) if err.kind() == ErrorKind::WouldBlock => {
-                    self.accepting.ready = false;
-                    return;
-                }
+            let Some(port) = self.accepting.ports.get(number) else { return };
+            let speech = port.speech;
+            match port.listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, number, speech),
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return,
                 // The client gave up before we came to it.
                 Err(err) if err.kind() == ErrorKind::ConnectionAborted => {}
                 Err(err) if err.kind() == ErrorKind::Interrupted => {}
                 Err(err) => {
                     error!(%err, "cannot accept connections");
-                    self.accepting.ready = false;
                     self.accepting.retry_at = self.now.mono.after(PAUSE);
                     return;
                 }
             }
         }
+        // There may be more: the next turn goes on.
+        self.accepting.ready = true;
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, port: usize, speech: Speech) {
         let ip = peer.ip().to_canonical();
-        if self.accepting.refuses(ip, self.connections.len()) {
+        let open = self.connections.len() + self.accepting.at_the_door;
+        if self.accepting.refuses(port, ip, open) {
             // Accepted and closed at once, as in Apache.
             self.registry.count(Counter::ConnectionRejected, 1);
             warn!(%peer, limit = self.accepting.per_address_max, "too many connections");
             return;
         }
-        match Transport::tcp(stream, self.accepting.keep_alive) {
-            Ok(transport) => {
-                let peer = SocketAddr::new(ip, peer.port());
-                if self.open(transport, Some(peer)).is_some() {
-                    *self.accepting.per_address.entry(ip).or_default() += 1;
+        if let Err(err) = Transport::prepare(&stream, self.accepting.keep_alive) {
+            return debug!(%peer, %err, "connection was gone at once");
+        }
+        let peer = SocketAddr::new(ip, peer.port());
+        self.accepting.came(port, ip);
+        match &self.doorman {
+            Some(doorman) if speech != Speech::Plain => {
+                if self.accepting.at_the_door >= self.accepting.door_max {
+                    self.registry.count(Counter::TlsHandshakeExceeded, 1);
+                    return self.accepting.left(port, peer);
+                }
+                self.accepting.at_the_door += 1;
+                doorman.give(Guest { stream, peer, port, unified: speech == Speech::Either });
+            }
+            _ => self.let_in(Transport::Tcp(stream), peer, port, None),
+        }
+    }
+
+    /// Takes in a client of the network, with the subject of its certificate.
+    fn let_in(
+        &mut self,
+        transport: Transport,
+        peer: SocketAddr,
+        port: usize,
+        subject: Option<&str>,
+    ) {
+        let opened =
+            if self.stopping.is_none() { self.open(transport, Some(peer), port) } else { None };
+        let Some(conn) = opened else { return self.accepting.left(port, peer) };
+        if let Some(subject) = subject {
+            let ids = self.node.tree().options().auth.certified(subject);
+            self.step(Input::Identified { conn, ids: &ids });
+            // What came right behind the handshake was read with it: no news comes of that.
+        }
+        if let Some(connection) = self.connections.get_mut(conn)
+            && connection.transport.is_secure()
+        {
+            connection.readable = true;
+            self.mark_ready(conn);
+        }
+    }
+
+    /// What became of a connection at the door.
+    pub(super) fn door_report(&mut self, report: DoorReport) {
+        match report {
+            DoorReport::Plain(Guest { stream, peer, port, .. }) => {
+                self.accepting.at_the_door -= 1;
+                self.let_in(Transport::Tcp(stream), peer, port, None);
+            }
+            DoorReport::Secure { stream, peer, port, subject } => {
+                self.accepting.at_the_door -= 1;
+                self.let_in(Transport::Tls(Box::new(stream)), peer, port, subject.as_deref());
+            }
+            DoorReport::Refused { peer, port, shook_hands } => {
+                self.accepting.at_the_door -= 1;
+                self.accepting.left(port, peer);
+                if shook_hands {
+                    self.registry.count(Counter::UnsuccessfulHandshake, 1);
+                    self.handshakes_failed += 1;
+                } else {
+                    self.registry.count(Counter::SessionlessConnectionsExpired, 1);
                 }
             }
-            Err(err) => debug!(%peer, %err, "connection was gone at once"),
+            DoorReport::Panicked => {
+                error!("the doorman's thread panicked: the server ends");
+                self.exit = Some(ExitReason::Panicked);
+            }
         }
     }
 
     /// Takes in a client of this process. No limit counts it.
     pub(crate) fn open_local(&mut self, stream: UnixStream) {
         if self.stopping.is_none() {
-            self.open(Transport::Local(stream), None);
+            self.open(Transport::Local(stream), None, 0);
         }
     }
 
-    fn open(&mut self, mut transport: Transport, peer: Option<SocketAddr>) -> Option<ConnId> {
+    fn open(
+        &mut self,
+        mut transport: Transport,
+        peer: Option<SocketAddr>,
+        port: usize,
+    ) -> Option<ConnId> {
         let (slot, id) = self.connections.reserve()?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(err) = self.poll.registry().register(transport.source(), Token(slot), interest) {
@@ -148,6 +250,7 @@ impl Driver {
                 id,
                 transport,
                 peer,
+                port,
                 input: Vec::new(),
                 output: Vec::new(),
                 written: 0,
@@ -185,12 +288,13 @@ impl Driver {
         }
     }
 
-    /// Registers the listening socket; connections register when they are opened.
-    pub(crate) fn register_listener(
-        poll: &Poll,
-        listener: &mut TcpListener,
-    ) -> std::io::Result<()> {
-        poll.registry().register(listener, LISTENER, Interest::READABLE)
+    /// Registers the listening sockets; connections register when they are opened.
+    pub(crate) fn register_ports(poll: &Poll, ports: &mut [Port]) -> std::io::Result<()> {
+        for (number, port) in ports.iter_mut().enumerate() {
+            let token = listener_token(number);
+            poll.registry().register(&mut port.listener, token, Interest::READABLE)?;
+        }
+        Ok(())
     }
 
     /// When a connection without a session is closed, for `dump`.

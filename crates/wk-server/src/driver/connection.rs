@@ -13,6 +13,8 @@ pub(super) struct Connection {
     pub(super) transport: Transport,
     /// `None` for a client in this process.
     pub(super) peer: Option<SocketAddr>,
+    /// By which listening socket it came, if it has a peer.
+    pub(super) port: usize,
     /// Bytes that came and are not fed yet: part of a frame, or whole ones while reading is
     /// stopped. At most one frame of the largest size and one read.
     pub(super) input: Vec<u8>,
@@ -135,6 +137,7 @@ mod tests {
             id,
             transport: Transport::Local(ours),
             peer: None,
+            port: 0,
             input: Vec::new(),
             output: Vec::new(),
             written: 0,

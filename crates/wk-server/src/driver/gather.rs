@@ -51,7 +51,7 @@ impl Driver {
             avg_latency_ms: fine_millis(stats.latency.sum(), stats.latency.count()),
             max_latency_ms: millis(stats.latency.max()),
             num_alive_connections: self.connections.len() as u64,
-            auth_failed_count: stats.auth_failed,
+            auth_failed_count: stats.auth_failed + self.handshakes_failed,
             node_count: self.node.tree().counts().nodes as u64,
         }
     }
@@ -67,6 +67,7 @@ impl Driver {
                 let writes = if ours.unsent() > 0 { 4 } else { 0 };
                 let mut stats = Self::one_connection(theirs);
                 stats.peer = ours.peer;
+                stats.secure = ours.transport.is_secure();
                 stats.packets_received += ours.words;
                 stats.interest_ops = i32::from(ours.feeds()) + writes;
                 Some(stats)
@@ -112,7 +113,11 @@ impl Driver {
         let config = &self.config;
         ConfigurationReport {
             client_port: config.client_addr.map_or(-1, |addr| i32::from(addr.port())),
-            secure_client_port: -1,
+            secure_client_port: config
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.secure_addr)
+                .map_or(-1, |addr| i32::from(addr.port())),
             data_dir_size: directory_size(data_dir),
             data_log_size: directory_size(data_log_dir),
             data_dir: data_dir.clone(),
@@ -183,7 +188,8 @@ impl Driver {
         let counts = self.node.tree().counts();
         let (open, max) = file_descriptors();
         let remote = |peer: std::net::SocketAddr| !peer.ip().is_loopback();
-        let remote = self.connections.iter().filter(|of| of.peer.is_some_and(remote)).count();
+        let plain = || self.connections.iter().filter(|of| !of.transport.is_secure());
+        let remote = plain().filter(|of| of.peer.is_some_and(remote)).count();
         Gauges {
             watch_count: self.node.watches().len() as u64,
             ephemerals_count: counts.ephemerals as u64,
@@ -192,7 +198,8 @@ impl Driver {
             open_file_descriptors: open,
             max_file_descriptors: max,
             remote_connections: remote as u64,
-            local_connections: (self.connections.len() - remote) as u64,
+            local_connections: (plain().count() - remote) as u64,
+            tls_handshakes: self.accepting.at_the_door as u64,
             quotas: super::quotas::quotas(self.node.tree()),
         }
     }

@@ -322,7 +322,7 @@ impl Driver {
     fn forget(&mut self, id: ConnId) {
         let Some(mut connection) = self.connections.remove(id) else { return };
         if let Some(peer) = connection.peer {
-            self.accepting.left(peer);
+            self.accepting.left(connection.port, peer);
         }
         let mut left = DISCARD_BYTES;
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -344,8 +344,10 @@ fn read(connection: &mut Connection, into: &mut [u8]) -> Read {
         return match connection.transport.read(into) {
             Ok(0) => Read::End,
             Ok(got) => {
-                // A short read has emptied the socket, unless the end is behind it.
-                connection.readable = got == into.len() || connection.finished;
+                // A short read has emptied the socket, unless the end is behind it. One record of
+                // TLS says nothing of the next.
+                connection.readable =
+                    got == into.len() || connection.finished || connection.transport.is_secure();
                 Read::Bytes(got)
             }
             Err(err) if err.kind() == ErrorKind::WouldBlock => {

@@ -20,10 +20,12 @@ pub struct Gauges {
     pub open_file_descriptors: u64,
     /// The most of them that the process may have.
     pub max_file_descriptors: u64,
-    /// Connections of other machines; all of them come without a client certificate.
+    /// Connections of other machines without TLS.
     pub remote_connections: u64,
-    /// Connections of this machine.
+    /// Connections of this machine without TLS.
     pub local_connections: u64,
+    /// Handshakes of TLS under way.
+    pub tls_handshakes: u64,
     /// Quotas and what is used of them, by first path component.
     pub quotas: Vec<QuotaGauge>,
 }
@@ -69,7 +71,7 @@ impl Gauges {
             gauge("last_client_response_size", Number::Int(stats.client_response.last)),
             gauge("max_client_response_size", Number::Int(stats.client_response.max)),
             gauge("min_client_response_size", Number::Int(stats.client_response.min)),
-            gauge("outstanding_tls_handshake", Number::Int(0)),
+            gauge("outstanding_tls_handshake", int(self.tls_handshakes)),
             gauge("auth_failed_count", int(stats.auth_failed_count)),
             gauge("non_mtls_remote_conn_count", int(self.remote_connections)),
             gauge("non_mtls_local_conn_count", int(self.local_connections)),

@@ -3,6 +3,7 @@
 use super::config::{
     AdminConfig, Limits, MetricsProvider, ServerConfig, StorageConfig, TreeConfig, WordList,
 };
+use super::tls;
 use super::values::Values;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::time::Duration;
 /// Builds the configuration; what is missing or does not fit together is added to the findings.
 pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
     let server_line = servers(values);
-    providers(values);
+    let schemes = providers(values);
     let storage = storage(values)?;
     let tick_time = millis(values, "tickTime");
     let timeout = |name, ticks: u32| match values.int::<u64>(name) {
@@ -29,6 +30,8 @@ pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
         values.error(&values.place("minSessionTimeout"), text);
     }
     let client_addr = client_addr(values, server_line.as_deref());
+    let tls = tls::tls(values);
+    let has_x509 = tls.is_some() || schemes.x509;
     Some(ServerConfig {
         client_addr,
         listen_backlog: values.int::<u32>("clientPortListenBacklog").filter(|&n| n > 0),
@@ -39,7 +42,8 @@ pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
         limits: limits(values),
         words: words(values),
         storage,
-        tree: tree(values),
+        tree: TreeConfig { x509_scheme: has_x509, ..tree(values) },
+        tls,
         admin: AdminConfig {
             enabled: values.on("admin.enableServer"),
             address: values.text("admin.serverAddress").unwrap_or("0.0.0.0").to_owned(),
@@ -95,6 +99,8 @@ fn tree(values: &Values) -> TreeConfig {
             .text("DigestAuthenticationProvider.superDigest")
             .map(ToOwned::to_owned),
         digest_scheme: values.on("DigestAuthenticationProvider.enabled"),
+        x509_scheme: false,
+        x509_super: values.text("X509AuthenticationProvider.superUser").map(ToOwned::to_owned),
     }
 }
 
@@ -174,7 +180,8 @@ fn client_addr(values: &mut Values, server_line: Option<&str>) -> Option<SocketA
         }
         let from_line = server_line.and_then(|line| line.split_once(';'));
         let Some((_, client)) = from_line else {
-            if values.text("clientPort").is_none() {
+            let secure = values.text("secureClientPort").is_some();
+            if values.text("clientPort").is_none() && !secure {
                 values.error("zoo.cfg", "clientPort: must be set".to_owned());
             }
             return None;
@@ -193,7 +200,12 @@ fn client_addr(values: &mut Values, server_line: Option<&str>) -> Option<SocketA
     }
 }
 
-fn resolve(values: &mut Values, name: &str, host: &str, port: u16) -> Option<SocketAddr> {
+pub(super) fn resolve(
+    values: &mut Values,
+    name: &str,
+    host: &str,
+    port: u16,
+) -> Option<SocketAddr> {
     match (host.trim_matches(['[', ']']), port).to_socket_addrs() {
         // Java binds both families for the unspecified address of either.
         Ok(mut all) => all.next().map(|addr| {
@@ -201,7 +213,7 @@ fn resolve(values: &mut Values, name: &str, host: &str, port: u16) -> Option<Soc
         }),
         Err(err) => {
             let text = format!("{name} = \"{host}\": must be an address of this machine ({err})");
-            values.error(&values.place("clientPortAddress"), text);
+            values.error(&values.place(name), text);
             None
         }
     }
@@ -242,9 +254,16 @@ fn servers(values: &mut Values) -> Option<String> {
     Some(given.value)
 }
 
+/// Schemes that a class asks for by name.
+#[derive(Default)]
+struct Schemes {
+    x509: bool,
+}
+
 /// Refuses classes of authentication schemes other than the built-in ones.
-fn providers(values: &mut Values) {
+fn providers(values: &mut Values) -> Schemes {
     const BUILT_IN: [&str; 2] = ["DigestAuthenticationProvider", "IPAuthenticationProvider"];
+    let mut schemes = Schemes::default();
     for (name, given) in values.under("authProvider.") {
         let class = given.value.rsplit('.').next().unwrap_or("");
         if class.is_empty() || BUILT_IN.contains(&class) {
@@ -252,10 +271,14 @@ fn providers(values: &mut Values) {
         }
         let instead = match class {
             "SASLAuthenticationProvider" => "SASL is not there yet: use digest ACLs",
-            "X509AuthenticationProvider" => "TLS is not there yet: take the key out",
+            "X509AuthenticationProvider" => {
+                schemes.x509 = true;
+                continue;
+            }
             _ => "classes of Java cannot be loaded: take the key out",
         };
         let text = format!("authProvider.{name} = \"{}\": {instead}", given.value);
         values.error(&given.origin.to_string(), text);
     }
+    schemes
 }

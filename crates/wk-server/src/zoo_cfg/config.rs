@@ -1,5 +1,6 @@
 //! The configuration as the server uses it: only legal values, in types that carry their units.
 
+use crate::tls::TlsSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub struct ServerConfig {
     pub max_session_timeout: Duration,
     /// What bounds connections and requests.
     pub limits: Limits,
+    /// TLS towards clients, if it is asked for.
+    pub tls: Option<TlsSettings>,
     /// The four-letter words that are answered.
     pub words: WordList,
     /// Directories and files.
@@ -128,6 +131,10 @@ pub struct TreeConfig {
     pub super_digest: Option<String>,
     /// Whether the scheme digest exists.
     pub digest_scheme: bool,
+    /// Whether the scheme x509 exists.
+    pub x509_scheme: bool,
+    /// Subject of the superuser's certificate.
+    pub x509_super: Option<String>,
 }
 
 /// The AdminServer, which wk-web serves.
@@ -176,6 +183,7 @@ impl ServerConfig {
             min_session_timeout: tick_time * 2,
             max_session_timeout: tick_time * 20,
             limits: Limits::default(),
+            tls: None,
             words: WordList::All,
             storage: StorageConfig::for_directory(dir),
             tree: TreeConfig::default(),
@@ -234,6 +242,8 @@ impl Default for TreeConfig {
             skip_acl: false,
             super_digest: None,
             digest_scheme: true,
+            x509_scheme: false,
+            x509_super: None,
         }
     }
 }

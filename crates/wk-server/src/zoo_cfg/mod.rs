@@ -11,6 +11,7 @@ mod docs;
 mod key;
 mod properties;
 mod table;
+mod tls;
 mod values;
 
 pub use config::{

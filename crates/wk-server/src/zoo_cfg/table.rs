@@ -12,10 +12,18 @@ const I32: i64 = i32::MAX as i64;
 /// Large enough for sizes in kB.
 const I40: i64 = 1 << 40;
 
-const TLS: Effect = Refused {
+const TLS: Effect =
+    Refused { off: &[], instead: "this part of Java's TLS is not there: take the key out" };
+const PAGE_TLS: Effect = Refused {
     off: &[],
-    instead: "TLS is not there yet: take the key out, and put a TLS proxy before the plain port",
+    instead: "HTTP pages have no TLS: take the key out, and put a proxy with TLS before them",
 };
+const NO_REVOCATION: Effect = Refused {
+    off: &[],
+    instead: "revocation is not checked: set it to false, and issue certificates that end soon",
+};
+const NO_PASSWORD: Effect =
+    Meaningless("stores are PEM files with plain keys, which have no password");
 const SASL: Effect =
     Refused { off: &[], instead: "SASL is not there yet: take the key out, and use digest ACLs" };
 const QUORUM_TLS: Effect =
@@ -62,9 +70,11 @@ keys! {
     "clientPortAddress" Cfg Text, = "", Acts, "address of that port; all addresses when absent";
     "clientPortListenBacklog" Cfg Int(-1, I32), = "-1",
         Acts, "connections waiting to be accepted; -1 means 50, as in Java";
-    "secureClientPort" Cfg Int(0, 65535), = "", TLS, "port for clients over TLS";
-    "secureClientPortAddress" Cfg Text, = "", TLS, "address of the TLS port";
-    "client.portUnification" Property Bool, = "false", TLS, "TLS and plain clients on one port";
+    "secureClientPort" Cfg Int(0, 65535), = "", Acts, "port for clients over TLS";
+    "secureClientPortAddress" Cfg Text, = "",
+        Acts, "address of the TLS port; all addresses when absent";
+    "client.portUnification" Property Bool, = "false",
+        Acts, "TLS and plain clients on clientPort, told by the first byte";
     "clientTcpKeepAlive" Property Bool, = "false", Acts, "TCP keep-alive on client connections";
     "serverCnxnFactory" Property Text, = "",
         Meaningless("NIO and Netty are Java's, sockets are served in one way here"),
@@ -198,16 +208,50 @@ keys! {
     // TLS.
     "fips-mode" Property Bool, = "true",
         Meaningless("it chooses among Java's TLS providers"), "FIPS restrictions of Java's TLS";
-    "client.certReload" Property Bool, = "false", TLS, "read certificates again when they change";
+    "client.certReload" Property Bool, = "false",
+        Acts, "read key and trust store again when they change";
+    "netty.server.outstandingHandshake.limit" Property Int(-1, I32), = "-1",
+        Acts, "handshakes under way above which a new connection is closed; not above 0: no limit";
     "X509AuthenticationProvider.superUser" Property Text, = "",
-        TLS, "certificate subject of the superuser";
-    "ssl.clientAuth" Property Text, = "need", TLS, "whether clients must show a certificate";
-    "ssl.hostnameVerification" Property Text, = "true", TLS, "check host names of certificates";
-    "ssl.clientHostnameVerification" Property Text, = "false", TLS, "check host names of clients";
-    "ssl.crl" Property Text, = "false", TLS, "check revocation lists";
-    "ssl.ocsp" Property Text, = "false", TLS, "ask OCSP responders";
+        Acts, "certificate subject of the superuser";
+    "ssl.keyStore.location" Property Text, = "",
+        Acts, "PEM file with the server's private key and certificates";
+    "ssl.keyStore.type" Property Text, = "", Acts, "PEM; stores of Java must be turned into it";
+    "ssl.keyStore.password" Property Text, = "", NO_PASSWORD, "password of the key store";
+    "ssl.keyStore.passwordPath" Property Text, = "", NO_PASSWORD, "file with that password";
+    "ssl.trustStore.location" Property Text, = "",
+        Acts, "PEM file with the authorities of clients' certificates";
+    "ssl.trustStore.type" Property Text, = "", Acts, "PEM; stores of Java must be turned into it";
+    "ssl.trustStore.password" Property Text, = "", NO_PASSWORD, "password of the trust store";
+    "ssl.trustStore.passwordPath" Property Text, = "", NO_PASSWORD, "file with that password";
+    "ssl.protocol" Property Text, = "",
+        Acts, "the only version of TLS spoken, TLSv1.3 or TLSv1.2; both when absent";
+    "ssl.enabledProtocols" Property Text, = "",
+        Acts, "versions of TLS spoken, separated by commas; wins over ssl.protocol";
+    "ssl.ciphersuites" Property Text, = "",
+        Acts, "suites taken, separated by commas, the best first; all when absent";
+    "ssl.clientAuth" Property Text, = "need",
+        Acts, "none, want or need: whether clients must show a certificate";
+    "ssl.authProvider" Property Text, = "",
+        Refused { off: &["x509"], instead: "x509 is the only scheme of certificates: take it out" },
+        "scheme of identities out of certificates";
+    "ssl.hostnameVerification" Property Text, = "true",
+        Meaningless("a standalone server connects to nobody whose host name it could check"),
+        "check host names of servers";
+    "ssl.clientHostnameVerification" Property Text, = "false",
+        Refused { off: &[],
+            instead: "host names of clients are not looked up: set it to false; ACLs say which \
+                      subjects may do what" },
+        "check host names of clients";
+    "ssl.allowReverseDnsLookup" Property Text, = "",
+        Meaningless("host names of clients are not looked up"), "look up names of addresses";
+    "ssl.crl" Property Text, = "false", NO_REVOCATION, "check revocation lists";
+    "ssl.ocsp" Property Text, = "false", NO_REVOCATION, "ask OCSP responders";
     "ssl.handshakeDetectionTimeoutMillis" Property Text, = "5000",
-        TLS, "ms for telling TLS from plain";
+        Meaningless("nio.sessionlessCnxnTimeout bounds a handshake and what comes before it"),
+        "ms for telling TLS from plain";
+    "ssl.sslProvider" Property Text, = "",
+        Meaningless("there is one implementation of TLS"), "Java's implementation of TLS";
     "ssl.quorum.clientAuth" Property Text, = "need", QUORUM_TLS, "TLS between servers";
     "ssl.quorum.hostnameVerification" Property Text, = "true", QUORUM_TLS, "TLS between servers";
     "ssl.quorum.clientHostnameVerification" Property Text, = "false",
@@ -217,7 +261,7 @@ keys! {
     "ssl.quorum.handshakeDetectionTimeoutMillis" Property Text, = "5000",
         QUORUM_TLS, "TLS between servers";
     "ssl.quorum.*" Property Text, = "", QUORUM_TLS, "TLS between servers";
-    "ssl.*" Property Text, = "", TLS, "TLS of client ports: stores, protocols, ciphers";
+    "ssl.*" Property Text, = "", TLS, "further keys of Java's TLS";
     "sslQuorum" Cfg Bool, = "false", QUORUM_TLS, "TLS between servers";
     "portUnification" Cfg Bool, = "false", QUORUM_TLS, "TLS and plain between servers on one port";
     "sslQuorumReloadCertFiles" Cfg Bool, = "false",
@@ -268,10 +312,10 @@ keys! {
     "admin.httpVersion" Property Int(0, I32), = "11",
         Meaningless("HTTP/1.1 is always spoken"), "HTTP version of the AdminServer";
     "admin.portUnification" Property Bool, = "false",
-        TLS, "TLS and plain on the AdminServer's port";
-    "admin.forceHttps" Property Bool, = "false", TLS, "only TLS on the AdminServer's port";
+        PAGE_TLS, "TLS and plain on the AdminServer's port";
+    "admin.forceHttps" Property Bool, = "false", PAGE_TLS, "only TLS on the AdminServer's port";
     "admin.needClientAuth" Property Bool, = "false",
-        TLS, "certificates of the AdminServer's clients";
+        PAGE_TLS, "certificates of the AdminServer's clients";
     "admin.snapshot.enabled" Property Bool, = "true",
         Meaningless("the command snapshot is not there yet"), "the command snapshot";
     "admin.restore.enabled" Property Bool, = "true",
@@ -293,8 +337,8 @@ keys! {
         NO_QUEUE, "threads and queue of the metrics provider";
     "metricsProvider.workerShutdownTimeoutMs" Cfg Int(0, I32), = "1000",
         NO_QUEUE, "threads and queue of the metrics provider";
-    "metricsProvider.httpsPort" Cfg Int(0, 65535), = "", TLS, "TLS port of the metrics page";
-    "metricsProvider.ssl.*" Cfg Text, = "", TLS, "TLS of the metrics page";
+    "metricsProvider.httpsPort" Cfg Int(0, 65535), = "", PAGE_TLS, "TLS port of the metrics page";
+    "metricsProvider.ssl.*" Cfg Text, = "", PAGE_TLS, "TLS of the metrics page";
     // Ensemble.
     "server.*" Cfg Text, = "",
         Acts, "a server of the ensemble; one line alone runs standalone, several are refused";
@@ -386,8 +430,6 @@ keys! {
     "commitProcessor.maxReadBatchSize" Property Int(-1, I32), = "-1",
         NO_POOLS, "threads and buffers";
     "commitProcessor.maxCommitBatchSize" Property Int(-1, I32), = "1",
-        NO_POOLS, "threads and buffers";
-    "netty.server.outstandingHandshake.limit" Property Int(-1, I32), = "-1",
         NO_POOLS, "threads and buffers";
     "intBufferStartingSizeBytes" Property Int(-1, I32), = "1024", NO_POOLS, "threads and buffers";
     "netty.advancedFlowControl.enabled" Property Bool, = "false",

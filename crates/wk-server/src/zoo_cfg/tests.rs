@@ -1,6 +1,7 @@
 //! Configuration: what is read, refused, warned of, and in which order sources win.
 
 use super::*;
+use crate::tls::{ClientAuth, TlsVersion};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -187,7 +188,7 @@ fn every_meaningless_key_warns_and_starts() {
 
 #[test]
 fn every_acting_key_is_read_and_every_default_is_legal() {
-    let code = [include_str!("build.rs"), include_str!("mod.rs")].concat();
+    let code = [include_str!("build.rs"), include_str!("mod.rs"), include_str!("tls.rs")].concat();
     for (index, key) in TABLE.iter().enumerate() {
         let quoted = format!("\"{}\"", key.name.trim_end_matches('*'));
         let read = code.contains(&quoted);
@@ -254,4 +255,79 @@ fn a_key_given_twice_is_said() {
     let verdict = minimal("snapCount=5\nsnapCount=6");
     assert!(texts(&verdict, Severity::Warning).contains("snapCount: given twice"));
     assert_eq!(verdict.config.unwrap().storage.snap_count, 6);
+}
+
+/// A secure port with both stores.
+const SECURE: &str = "secureClientPort=2281\nssl.keyStore.location=/k.pem\n\
+                      ssl.trustStore.location=/t.pem\n";
+
+fn secure(more: &str) -> Verdict {
+    minimal(&format!("{SECURE}{more}"))
+}
+
+#[test]
+fn tls_has_apaches_defaults() {
+    let config = secure("").config.unwrap();
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.secure_addr.unwrap().to_string(), "[::]:2281");
+    assert_eq!(tls.client_auth, ClientAuth::Need);
+    assert_eq!(tls.versions, [TlsVersion::V13, TlsVersion::V12]);
+    assert!(!tls.reload && !tls.unified && tls.handshakes_max.is_none());
+    assert!(tls.cipher_suites.is_empty() && config.tree.x509_scheme);
+    assert!(minimal("").config.unwrap().tls.is_none());
+    assert!(minimal("ssl.keyStore.location=/k.pem").config.unwrap().tls.is_none(), "not asked for");
+    let alone = load_text(&format!("dataDir=/d\n{SECURE}")).config.unwrap();
+    assert!(alone.client_addr.is_none() && alone.tls.is_some());
+}
+
+#[test]
+fn tls_is_set_by_keys_and_flags() {
+    let config = secure(
+        "secureClientPortAddress=127.0.0.1\nssl.clientAuth=WANT\nssl.protocol=TLSv1.2\n\
+         ssl.ciphersuites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256\n\
+         client.certReload=true\nclient.portUnification=true\n\
+         netty.server.outstandingHandshake.limit=9\nX509AuthenticationProvider.superUser=CN=root\n\
+         serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+    );
+    let config = config.config.unwrap();
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.secure_addr.unwrap().to_string(), "127.0.0.1:2281");
+    assert_eq!(tls.client_auth, ClientAuth::Want);
+    assert_eq!(tls.versions, [TlsVersion::V12]);
+    assert_eq!(tls.cipher_suites.len(), 2);
+    assert!(tls.reload && tls.unified && tls.handshakes_max == Some(9));
+    assert_eq!(config.tree.x509_super.as_deref(), Some("CN=root"));
+    let listed = secure("ssl.protocol=TLSv1.2\nssl.enabledProtocols=TLSv1.3,TLSv1.2");
+    assert_eq!(listed.config.unwrap().tls.unwrap().versions.len(), 2, "the list wins");
+    let flags = "-Dzookeeper.ssl.keyStore.location=/k.pem -Dzookeeper.ssl.clientAuth=none";
+    let config = load_all(&format!("{MINIMAL}secureClientPort=1\n"), &[], flags, "").config;
+    assert_eq!(config.unwrap().tls.unwrap().client_auth, ClientAuth::None);
+}
+
+#[test]
+fn what_tls_cannot_do_stops_the_start_with_the_way_out() {
+    for (line, want) in [
+        ("ssl.clientAuth=perhaps", "ssl.clientAuth = \"perhaps\": must be none, want or need"),
+        ("ssl.protocol=TLSv1.1", "ssl.protocol = \"TLSv1.1\": must name TLSv1.3 or TLSv1.2"),
+        ("ssl.ciphersuites=TLS_RSA_WITH_AES_128_CBC_SHA", "_CBC_SHA\" is none of TLS_AES_256_GCM"),
+        ("ssl.keyStore.type=PKCS12", "ssl.keyStore.type = \"PKCS12\": must be PEM; turn the store"),
+        ("ssl.trustStore.type=JKS", "ssl.trustStore.type = \"JKS\": must be PEM; turn the store"),
+        ("ssl.crl=true", "ssl.crl = \"true\": revocation is not checked: set it to false"),
+        ("ssl.ocsp=true", "ssl.ocsp = \"true\": revocation is not checked"),
+        ("ssl.clientHostnameVerification=true", "host names of clients are not looked up"),
+        ("ssl.authProvider=mine", "ssl.authProvider = \"mine\": x509 is the only scheme"),
+        ("ssl.context.supplier.class=a.B", "ssl.context.supplier.class"),
+        ("secureClientPort=70000", "secureClientPort = \"70000\": must be at most 65535"),
+    ] {
+        let said = secure(line).config.map(drop).unwrap_err().to_string();
+        assert!(said.contains(want), "{line}: {said}");
+    }
+    let error = error_of("secureClientPort=1");
+    assert!(error.contains("ssl.keyStore.location: must be set for TLS"), "{error}");
+    let error = error_of("secureClientPort=1\nssl.keyStore.location=/k.pem");
+    assert!(error.contains("or set ssl.clientAuth = none"), "{error}");
+    let error = error_of("secureClientPortAddress=127.0.0.1");
+    assert!(error.contains("needs secureClientPort"), "{error}");
+    let warned = texts(&secure("ssl.keyStore.password=hush"), Severity::Warning);
+    assert!(warned.contains("ssl.keyStore.password: has no effect") && !warned.contains("hush"));
 }

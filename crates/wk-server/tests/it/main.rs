@@ -7,4 +7,5 @@ mod harness;
 mod limits;
 mod restart;
 mod serving;
+mod tls;
 mod words;

@@ -128,7 +128,10 @@ fn escapes_are_valid(value: &str) -> bool {
 /// Hex digits of one whole element of DER.
 fn is_element(hex: &str) -> bool {
     let digits = hex.as_bytes();
-    if digits.len() < 4 || digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if digits.len() < 4
+        || !digits.len().is_multiple_of(2)
+        || !digits.iter().all(u8::is_ascii_hexdigit)
+    {
         return false;
     }
     let byte = |at: usize| hex.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
