@@ -1,5 +1,6 @@
 //! Counters of a node: plain numbers, which shells export.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Number of buckets: eight to each doubling, from 1 microsecond to about an hour.
@@ -143,6 +144,8 @@ pub struct Stats {
     pub bad_requests: u64,
     /// Txns whose digest was not the tree's after they were applied.
     pub digest_mismatches: u64,
+    /// Writes that a hard quota refused, by first path component.
+    pub quota_exceeded: BTreeMap<String, u64>,
     /// Watch events sent, by kind: created, deleted, data changed, children changed.
     pub events: [u64; 4],
     /// Length of the last reply frame, and of the shortest and longest; -1 before the first.
@@ -160,7 +163,19 @@ pub struct ResponseSize {
     pub max: usize,
 }
 
+/// The first path components that get a count of their own; what comes later is counted under
+/// `other`, so that clients cannot make the list grow without bound.
+const NAMESPACES_MAX: usize = 256;
+
 impl Stats {
+    /// A hard quota has refused a write to this path.
+    pub(crate) fn quota_exceeded(&mut self, path: &str) {
+        let top = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let known = self.quota_exceeded.contains_key(top);
+        let key = if known || self.quota_exceeded.len() < NAMESPACES_MAX { top } else { "other" };
+        *self.quota_exceeded.entry(key.to_owned()).or_default() += 1;
+    }
+
     pub(crate) fn record_response(&mut self, len: usize) {
         self.packets_sent += 1;
         let size = self.response_size.get_or_insert(ResponseSize { last: len, min: len, max: len });

@@ -105,6 +105,9 @@ impl Node {
                 }
                 Err(code) => prepare::Prepared { txn: Txn::error(code), digest: None },
             };
+            if let Some(path) = refused_by_quota(request.ok(), &prepared.txn) {
+                self.stats.quota_exceeded(path);
+            }
             let op = prepared.txn.op();
             let header = TxnHeader { session, cxid: xid.0, zxid, time: now.wall, op };
             encode_record(&header, &prepared.txn, prepared.digest, &mut out.bytes);
@@ -272,5 +275,14 @@ fn encode_result(op: Option<OpCode>, applied: &Applied, txn: &Txn<'_>, bytes: &m
         | OpResult::GetData { .. }
         | OpResult::GetChildren { .. }
         | OpResult::Error { .. } => {}
+    }
+}
+
+/// The path of the write, alone or in a multi, that a hard quota has refused.
+fn refused_by_quota<'r>(request: Option<&Request<'r>>, txn: &Txn<'_>) -> Option<&'r str> {
+    let is_it = |txn: &Txn<'_>| *txn == Txn::error(ErrorCode::QuotaExceeded);
+    match (request?, txn) {
+        (Request::Multi(ops), Txn::Multi(txns)) => ops.get(txns.iter().position(is_it)?)?.path(),
+        (request, txn) => request.path().filter(|_| is_it(txn)),
     }
 }

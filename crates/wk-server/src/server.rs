@@ -298,6 +298,7 @@ fn tree_options(config: &ServerConfig) -> TreeOptions {
         extended_types: config.tree.extended_types,
         digest: config.storage.digest,
         reconfig: config.reconfig_enabled,
+        enforce_quota: config.tree.enforce_quota,
         auth: AuthOptions {
             skip_acl: config.tree.skip_acl,
             digest: config.tree.digest_scheme,

@@ -12,7 +12,8 @@ use wk_proto::{AclList, SessionId, StatPersisted, Zxid};
 
 use crate::acl_table::AclId;
 use crate::node::{Node, node_digest};
-use crate::tree::Tree;
+use crate::quota::Change;
+use crate::tree::{Tree, data_len};
 
 /// A znode's ACL: in the table already, or to come.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub(crate) enum PendingAcl {
 pub(crate) struct State {
     pub(crate) stat: StatPersisted,
     pub(crate) children: u32,
+    pub(crate) data_len: i64,
     pub(crate) acl: PendingAcl,
     /// CRC over path and data.
     pub(crate) crc: u32,
@@ -38,6 +40,7 @@ impl State {
         Self {
             stat: node.stat(),
             children: node.children,
+            data_len: data_len(node.data()),
             acl: PendingAcl::Stored(node.acl),
             crc: node.crc,
             digest: node.digest,
@@ -88,6 +91,13 @@ impl<'a> View<'a> {
         }
     }
 
+    pub(crate) fn data_len(&self) -> i64 {
+        match self {
+            View::Committed(_, node) => data_len(node.data()),
+            View::Pending(_, state) => state.data_len,
+        }
+    }
+
     pub(crate) fn acl(&self) -> AclList<'a> {
         match self {
             View::Committed(tree, node) => tree.acls.list(node.acl),
@@ -119,12 +129,17 @@ pub struct Outstanding {
     /// The tree's digest once all of this is applied; kept up while `queue` has entries.
     digest: u64,
     undo: Vec<(u32, Option<State>)>,
+    /// What will be booked to quotas, with the path of each. Empty unless quotas are enforced.
+    charges: VecDeque<(Zxid, Box<str>, Change)>,
+    /// Their sum by path.
+    charged: BTreeMap<Box<str>, Change>,
 }
 
 /// A point to which a failing multi goes back.
 pub(crate) struct Mark {
     digest: u64,
     queue_len: usize,
+    charges_len: usize,
 }
 
 impl Outstanding {
@@ -138,8 +153,21 @@ impl Outstanding {
         while let Some((_, touched)) = self.queue.pop_front_if(|(zxid, _)| *zxid <= upto) {
             self.forget(touched);
         }
+        while let Some((_, target, change)) = self.charges.pop_front_if(|(zxid, ..)| *zxid <= upto)
+        {
+            self.uncharge(&target, change);
+        }
         if self.queue.is_empty() {
             self.give_back();
+        }
+    }
+
+    fn uncharge(&mut self, target: &str, change: Change) {
+        if let Some(sum) = self.charged.get_mut(target) {
+            *sum = sum.plus(Change { count: -change.count, bytes: -change.bytes });
+        }
+        if self.charges.is_empty() {
+            self.charged.clear();
         }
     }
 
@@ -217,7 +245,11 @@ impl Outstanding {
     /// Begins a write: what it changes from here on can be undone.
     pub(crate) fn begin(&mut self, tree: &Tree) -> Mark {
         self.undo.clear();
-        Mark { digest: self.digest(tree), queue_len: self.queue.len() }
+        Mark {
+            digest: self.digest(tree),
+            queue_len: self.queue.len(),
+            charges_len: self.charges.len(),
+        }
     }
 
     /// Undoes all that was changed since [`Outstanding::begin`].
@@ -232,7 +264,24 @@ impl Outstanding {
                 self.forget(touched);
             }
         }
+        while self.charges.len() > mark.charges_len {
+            if let Some((_, target, change)) = self.charges.pop_back() {
+                self.uncharge(&target, change);
+            }
+        }
         self.digest = mark.digest;
+    }
+
+    /// Notes what a write will book to the quota of `target`.
+    pub(crate) fn charge(&mut self, zxid: Zxid, target: &str, change: Change) {
+        self.charges.push_back((zxid, target.into(), change));
+        let sum = self.charged.entry(target.into()).or_default();
+        *sum = sum.plus(change);
+    }
+
+    /// What is noted for the quota of `target`.
+    pub(crate) fn charged(&self, target: &str) -> Change {
+        self.charged.get(target).copied().unwrap_or_default()
     }
 
     /// The session's ephemerals as they will be.
@@ -267,6 +316,7 @@ impl Outstanding {
         self.free.shrink_to(KEPT_LEN);
         self.undo.shrink_to(KEPT_LEN);
         self.queue.shrink_to(KEPT_LEN);
+        self.charges.shrink_to(KEPT_LEN);
         let (records, hasher) = (&self.records, &self.hash);
         self.by_path.shrink_to(KEPT_LEN, |at| hasher.hash_one(&*records[*at as usize].path));
     }

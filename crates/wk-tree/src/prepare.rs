@@ -12,7 +12,8 @@ use wk_proto::{
 
 use crate::node::{CONTAINER_OWNER, OwnerKind, child_created, content_crc, ttl_owner};
 use crate::outstanding::{Outstanding, PendingAcl, State, View};
-use crate::tree::{Tree, is_special};
+use crate::quota::Change;
+use crate::tree::{Tree, data_len, is_special};
 
 /// Where in the history a write will stand, when, and on whose behalf.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +136,7 @@ impl Write<'_> {
         if let OwnerKind::Ephemeral(_) = OwnerKind::of(parent_stat.ephemeral_owner, extended) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        self.charge(&path, Change { count: 1, bytes: data_len(request.data) })?;
         let create = CreateTxn {
             data: request.data.map(Cow::Borrowed),
             acl,
@@ -216,7 +218,8 @@ impl Write<'_> {
         let acl = pending_acl(&create.acl);
         let crc = self.crc(&create.path, create.data.as_deref(), excluded);
         self.outstanding.change(self.tree, zxid, &create.path, |_| {
-            Some(State { stat, children: 0, acl, crc, digest: 0, excluded })
+            let data_len = data_len(create.data.as_deref());
+            Some(State { stat, children: 0, data_len, acl, crc, digest: 0, excluded })
         });
     }
 
@@ -252,6 +255,8 @@ impl Write<'_> {
     /// Books a delete as outstanding.
     fn deleted(&mut self, path: &str, parent_path: &str) {
         let zxid = self.context.zxid;
+        let bytes = self.view(path).map_or(0, |node| node.data_len());
+        self.book(path, Change { count: -1, bytes: -bytes });
         self.outstanding.change(self.tree, zxid, parent_path, |state| {
             let mut state = state?;
             state.stat.pzxid = state.stat.pzxid.max(zxid);
@@ -271,7 +276,11 @@ impl Write<'_> {
         path::validate(path).map_err(|_| ErrorCode::BadArguments)?;
         let node = self.view(path)?;
         self.check_acl(&node, Perms::WRITE)?;
-        let version = next_version(node.stat().version, version)?;
+        let grown = Change { count: 0, bytes: data_len(data) - node.data_len() };
+        let stat = node.stat();
+        self.check_quota(path, grown)?;
+        let version = next_version(stat.version, version)?;
+        self.book(path, grown);
         let (zxid, time) = (self.context.zxid, self.context.time);
         let excluded = path.starts_with("/zookeeper/");
         let crc = self.crc(path, data, excluded);
@@ -280,6 +289,7 @@ impl Write<'_> {
             state.stat.version = version;
             state.stat.mtime = time;
             state.stat.mzxid = zxid;
+            state.data_len = data_len(data);
             state.crc = crc;
             Some(state)
         });
@@ -337,6 +347,32 @@ impl Write<'_> {
         }
         self.outstanding.set_session(self.tree, zxid, session, false);
         Txn::CloseSession { paths: Some(paths.into_iter().map(Cow::Owned).collect()) }
+    }
+
+    /// Checks a change against the hard quota above `path` and books it.
+    fn charge(&mut self, path: &str, change: Change) -> Result<(), ErrorCode> {
+        self.check_quota(path, change)?;
+        self.book(path, change);
+        Ok(())
+    }
+
+    fn check_quota(&self, path: &str, change: Change) -> Result<(), ErrorCode> {
+        let Some(target) = self.quota_above(path) else { return Ok(()) };
+        let pending = self.outstanding.charged(target);
+        let refused = self.tree.quota_refuses(target, change, pending);
+        if refused { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
+    }
+
+    fn book(&mut self, path: &str, change: Change) {
+        if let Some(target) = self.quota_above(path) {
+            self.outstanding.charge(self.context.zxid, target, change);
+        }
+    }
+
+    /// The path whose quota counts `path`, where quotas are enforced.
+    fn quota_above<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let enforced = self.tree.options.enforce_quota;
+        enforced.then(|| self.tree.quotas.above(path)).flatten()
     }
 
     fn view(&self, path: &str) -> Result<View<'_>, ErrorCode> {

@@ -2,8 +2,9 @@
 //!
 //! `/zookeeper/quota<path>/zookeeper_limits` arms a path; `.../zookeeper_stats` holds its account as
 //! text, changed in place on each server: no version, no watch, no digest moves. Only the deepest
-//! quota above a znode counts it. Limits are not enforced, as with Apache's default: crossing one is
-//! a warning in the log.
+//! quota above a znode counts it. Crossing a soft limit is a warning in the log. A hard one refuses the
+//! write where the server is told to enforce it: the account then counts what is prepared and not yet
+//! applied too, so that no burst of requests passes it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,6 +15,8 @@ use crate::tree::{Tree, data_len};
 const QUOTA: &str = "/zookeeper/quota";
 const LIMITS: &str = "zookeeper_limits";
 const STATS: &str = "zookeeper_stats";
+const HARD_COUNT: &str = "countHardLimit";
+const HARD_BYTES: &str = "byteHardLimit";
 
 /// The armed paths.
 #[derive(Debug, Default)]
@@ -21,9 +24,23 @@ pub(crate) struct Quotas {
     paths: BTreeSet<String>,
 }
 
+/// What a write adds to an account, or takes from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) count: i64,
+    pub(crate) bytes: i64,
+}
+
+impl Change {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let count = self.count.saturating_add(other.count);
+        Self { count, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
 impl Quotas {
     /// The deepest armed path at or above `path`. The root's own quota is never consulted.
-    fn above<'p>(&self, path: &'p str) -> Option<&'p str> {
+    pub(crate) fn above<'p>(&self, path: &'p str) -> Option<&'p str> {
         let mut prefix = path;
         while !self.paths.is_empty() && !prefix.is_empty() && prefix != "/" {
             if self.paths.contains(prefix) {
@@ -65,6 +82,12 @@ impl Account {
         }
         account.rest.sort();
         account
+    }
+
+    /// A limit under one of the further keys, if it is set.
+    fn hard(&self, key: &str) -> Option<i64> {
+        let found = self.rest.iter().find(|(name, _)| name == key);
+        found.map(|(_, limit)| *limit).filter(|limit| *limit > -1)
     }
 
     fn to_text(&self) -> String {
@@ -132,6 +155,26 @@ impl Tree {
             let (bytes, limit) = (now.bytes, limits.bytes);
             tracing::warn!(path = target, bytes, limit, "quota of bytes exceeded");
         }
+    }
+
+    /// Whether a hard limit of this armed path forbids `more` znodes and bytes beside what is
+    /// `pending`. Only what grows or shrinks is looked at, as Apache does: a smaller value of a
+    /// subtree that is over its limit is refused too.
+    pub(crate) fn quota_refuses(&self, target: &str, more: Change, pending: Change) -> bool {
+        let account = |name: &str| {
+            let node = self.get(&format!("{QUOTA}{target}/{name}"))?;
+            Some(Account::parse(node.data().unwrap_or_default()))
+        };
+        let (Some(limits), Some(used)) = (account(LIMITS), account(STATS)) else {
+            tracing::error!(path = target, "quota has no limits or no account");
+            return false;
+        };
+        let passes = |limit: Option<i64>, used: i64, pending: i64, more: i64| {
+            let after = used.saturating_add(pending).saturating_add(more);
+            more != 0 && limit.is_some_and(|limit| after > limit)
+        };
+        passes(limits.hard(HARD_COUNT), used.count, pending.count, more.count)
+            || passes(limits.hard(HARD_BYTES), used.bytes, pending.bytes, more.bytes)
     }
 
     fn quota_recount(&mut self, target: &str) {

@@ -22,6 +22,8 @@ pub struct TreeOptions {
     pub digest: bool,
     /// Is `reconfig` allowed (`reconfigEnabled`)? A standalone server answers another error then.
     pub reconfig: bool,
+    /// Refuse what a hard quota does not allow (`zookeeper.enforceQuota`). Default off.
+    pub enforce_quota: bool,
     /// Who may be whom.
     pub auth: AuthOptions,
     /// Seed of the index: make it hard to guess, so that nobody can choose names that collide.
@@ -34,6 +36,7 @@ impl Default for TreeOptions {
             extended_types: false,
             digest: true,
             reconfig: false,
+            enforce_quota: false,
             auth: AuthOptions::default(),
             hash_seed: 0,
         }

@@ -192,7 +192,6 @@ fn keys_that_cannot_be_kept_stop_the_start() {
         ("sslQuorum=true", "sslQuorum"),
         ("authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "authProv"),
         ("sessionRequireClientSASLAuth=true", "sessionRequireClientSASLAuth"),
-        ("enforceQuota=true", "enforceQuota"),
         ("connection_throttle_tokens=5", "connection_throttle_tokens"),
         ("request_throttle_max_requests=5", "request_throttle_max_requests"),
         ("snapshot.compression.method=gz", "snapshot.compression.method"),
@@ -211,8 +210,7 @@ fn keys_that_cannot_be_kept_stop_the_start() {
 fn the_same_keys_at_their_off_value_do_not() {
     with(
         &|spec| {
-            spec.with("enforceQuota=false")
-                .with("connection_throttle_tokens=0")
+            spec.with("connection_throttle_tokens=0")
                 .with("sslQuorum=false")
                 .with("audit.enable=false")
                 .with("server.1=localhost:2888:3888")

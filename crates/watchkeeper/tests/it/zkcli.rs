@@ -9,9 +9,9 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use wk_peers::{Peer, Server, java};
+use wk_peers::{Peer, Server, java, wait};
 
-use crate::harness::{cache, control, peer, subject};
+use crate::harness::{cache, control, control_spec, peer, start, subject, subject_spec};
 
 #[test]
 fn nodes_are_made_read_changed_and_removed() {
@@ -117,6 +117,40 @@ fn quotas_are_kept_as_nodes() {
         "listquota /q",
         "ls -R /zookeeper",
     ]);
+}
+
+#[test]
+fn hard_quotas_refuse_where_they_are_enforced() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let servers = [subject_spec(dirs[0].path()), control_spec(dirs[1].path())]
+        .map(|spec| start(&spec.with("enforceQuota=true")));
+    let lines = [
+        "create /q x",
+        "setquota -N 3 /q",
+        "setquota -B 20 /q",
+        "create /q/one 12345",
+        "create /q/two 12345",
+        "create /q/three 12345",
+        "set /q/one 1234567890",
+        "set /q/one 12345678901234567890",
+        "set -v 7 /q/one 12345678901234567890",
+        "create -e /q/three 1",
+        "create -c /q/three 1",
+        "delete /q/two",
+        "create -s /q/three- 1",
+        "listquota /q",
+        "create /free 12345678901234567890",
+    ];
+    let [ours, theirs] = servers.each_ref().map(|server| type_in(server, &lines).answers);
+    assert!(theirs.iter().any(|line| line.contains("Quota has exceeded")), "{theirs:#?}");
+    assert_eq!(ours, theirs, "answers, ours left");
+    // Counted under the first component of the path.
+    let [ours, theirs] = servers.each_ref().map(|server| {
+        let mntr = wait::four_letter(server.client, "mntr").unwrap();
+        let row = mntr.lines().find(|line| line.contains("quota_exceeded")).map(str::to_owned);
+        row.unwrap_or_else(|| panic!("not counted:\n{mntr}"))
+    });
+    assert_eq!(ours, theirs);
 }
 
 #[test]

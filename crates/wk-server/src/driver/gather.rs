@@ -146,6 +146,9 @@ impl Driver {
         let mut metrics = self.gauges().metrics(&stats);
         metrics.extend(self.registry.snapshot(now_ms));
         let node = self.node.stats();
+        let rows = node.quota_exceeded.iter().map(|(key, count)| (key.clone(), *count)).collect();
+        let value = MetricValue::CounterSet(rows);
+        metrics.push(Metric { name: "quota_exceeded_error_per_namespace", value });
         let read = self.read_window.summary(self.now.mono, &node.read_latency);
         let update = self.update_window.summary(self.now.mono, &node.update_latency);
         for metric in &mut metrics {

@@ -95,6 +95,7 @@ fn tree(values: &Values) -> TreeConfig {
         container_check_interval: millis(values, "znode.container.checkIntervalMs"),
         container_per_minute: values.int("znode.container.maxPerMinute").unwrap_or(10_000),
         skip_acl: values.on("skipACL"),
+        enforce_quota: values.on("enforceQuota"),
         super_digest: values
             .text("DigestAuthenticationProvider.superDigest")
             .map(ToOwned::to_owned),

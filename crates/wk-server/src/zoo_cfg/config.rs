@@ -127,6 +127,8 @@ pub struct TreeConfig {
     pub container_per_minute: u32,
     /// No ACL is checked.
     pub skip_acl: bool,
+    /// Hard quotas refuse writes.
+    pub enforce_quota: bool,
     /// `user:digest` of the superuser.
     pub super_digest: Option<String>,
     /// Whether the scheme digest exists.
@@ -240,6 +242,7 @@ impl Default for TreeConfig {
             container_check_interval: Duration::from_mins(1),
             container_per_minute: 10_000,
             skip_acl: false,
+            enforce_quota: false,
             super_digest: None,
             digest_scheme: true,
             x509_scheme: false,

@@ -166,10 +166,7 @@ keys! {
     "authProvider.*" Property Text, = "",
         Acts,
         "Java class of an authentication scheme: digest and ip are built in, others are refused";
-    "enforceQuota" Property Bool, = "false",
-        Refused { off: &[],
-            instead: "quotas are counted and reported, not enforced: set it to false" },
-        "refuse writes beyond a hard quota";
+    "enforceQuota" Property Bool, = "false", Acts, "refuse writes beyond a hard quota";
     "enableEagerACLCheck" Property Bool, = "false",
         Ensemble, "check ACLs before a request goes to the leader";
     "reconfigEnabled" Cfg Bool, = "false",

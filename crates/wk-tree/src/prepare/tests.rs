@@ -302,3 +302,62 @@ fn quotas_are_accounts_in_znodes() {
     s.create("/a/d", 0);
     assert_eq!(s.text(stats), "count=2,bytes=8");
 }
+
+/// Under `/q`: at most 3 znodes and 20 bytes, by hard limits.
+fn with_quota(enforce_quota: bool) -> Server {
+    let mut s = Server::new(TreeOptions { enforce_quota, ..TreeOptions::default() });
+    for path in ["/q", "/zookeeper/quota/q"] {
+        s.create(path, 0);
+    }
+    let limits = b"count=2,bytes=-1=;byteHardLimit=20;countHardLimit=3";
+    s.create("/zookeeper/quota/q/zookeeper_limits", 0);
+    s.run(ME, &set("/zookeeper/quota/q/zookeeper_limits", limits, -1));
+    s.create("/zookeeper/quota/q/zookeeper_stats", 0);
+    s
+}
+
+#[test]
+fn hard_quotas_refuse_creates_and_sets_where_they_are_enforced() {
+    let refused = error(ErrorCode::QuotaExceeded);
+    // Four bytes each.
+    let mut s = with_quota(true);
+    s.create("/q/a", 0);
+    s.create("/q/b", 0);
+    assert_eq!(s.text("/zookeeper/quota/q/zookeeper_stats"), "count=3,bytes=12");
+    assert_eq!(s.run(ME, &create("/q/c", 0)), refused);
+    assert_eq!(s.run(ME, &set("/q/a", b"0123456789abc", -1)), refused);
+    // Quota before version.
+    assert_eq!(s.run(ME, &set("/q/a", b"0123456789abc", 7)), refused);
+    assert_ne!(s.run(ME, &set("/q/a", b"0123456789ab", -1)), refused);
+    assert_eq!(s.text("/zookeeper/quota/q/zookeeper_stats"), "count=3,bytes=20");
+    s.run(ME, &Request::Delete { path: "/q/b", version: -1 });
+    s.create("/q/c", 0);
+    assert_eq!(s.text("/zookeeper/quota/q/zookeeper_stats"), "count=3,bytes=20");
+    // Not below it, nothing to ask.
+    s.create("/free", 0);
+    let mut s = with_quota(false);
+    for path in ["/q/a", "/q/b", "/q/c"] {
+        s.create(path, 0);
+    }
+}
+
+#[test]
+fn a_quota_counts_what_is_not_applied_yet() {
+    let refused = Txn::error(ErrorCode::QuotaExceeded);
+    let mut s = with_quota(true);
+    s.prepare(ME, &create("/q/a", 0));
+    s.prepare(ME, &create("/q/b", 0));
+    assert_eq!(s.prepare(ME, &create("/q/c", 0)), refused);
+    // A set that fails by its version, and a multi that fails as a whole, book nothing.
+    assert_eq!(s.prepare(ME, &set("/q/a", b"12345678", 9)), Txn::error(ErrorCode::BadVersion));
+    let ops = [set("/q/a", b"12345678", -1), Request::Delete { path: "/none", version: -1 }];
+    s.prepare(ME, &Request::Multi(ops.into()));
+    assert_ne!(s.prepare(ME, &set("/q/b", b"123456789012", -1)), refused);
+    assert_eq!(s.prepare(ME, &set("/q/a", b"12345", -1)), refused);
+    // What is deleted makes room before it is applied.
+    s.prepare(ME, &Request::Delete { path: "/q/b", version: -1 });
+    assert_ne!(s.prepare(ME, &create("/q/c", 0)), refused);
+    while s.apply_next() {}
+    assert_eq!(s.text("/zookeeper/quota/q/zookeeper_stats"), "count=3,bytes=12");
+    assert_eq!(s.prepare(ME, &create("/q/d", 0)), refused);
+}

@@ -208,7 +208,6 @@ const WITHOUT_SAMPLES: &[(&str, &str)] = &[
     ("ack_latency", "summary"),
     ("learner_handler_qp_size", "summary"),
     ("learner_handler_qp_time_ms", "summary"),
-    ("quota_exceeded_error_per_namespace", "counter"),
 ];
 
 /// The text as Apache's provider writes it: Java's doubles, a comma behind the last label.
