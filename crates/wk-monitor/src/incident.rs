@@ -189,6 +189,8 @@ pub struct TimelineEntry {
 pub struct IncidentFilter {
     /// Only those that are firing, acknowledged, unknown or suppressed.
     pub open_only: bool,
+    /// Only those of which nobody is told because something speaks for them, or only the others.
+    pub hushed: Option<bool>,
     /// Only this state.
     pub state: Option<IncidentState>,
     /// Also what is pending; it has no place in the list otherwise, as nothing of it is kept.
@@ -207,6 +209,7 @@ impl Default for IncidentFilter {
     fn default() -> Self {
         Self {
             open_only: false,
+            hushed: None,
             state: None,
             pending: false,
             severity: None,
@@ -234,6 +237,7 @@ impl IncidentFilter {
     pub fn matches(&self, incident: &Incident) -> bool {
         let is_pending = incident.state == IncidentState::Pending;
         (!self.open_only || incident.state.is_open() || (is_pending && self.pending))
+            && self.hushed.is_none_or(|hushed| hushed == incident.is_hushed())
             && self.severity.is_none_or(|severity| severity == incident.severity)
             && self.state.is_none_or(|state| state == incident.state)
             && self.rule.as_ref().is_none_or(|rule| *rule == incident.rule)

@@ -60,6 +60,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 #[derive(Debug, Deserialize)]
 struct Asked {
     open: Option<bool>,
+    hushed: Option<bool>,
     state: Option<String>,
     pending: Option<bool>,
     severity: Option<Severity>,
@@ -79,6 +80,7 @@ async fn incidents(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Resp
     };
     let filter = IncidentFilter {
         open_only: asked.open.unwrap_or(false),
+        hushed: asked.hushed,
         state,
         pending: asked.pending.unwrap_or(false),
         severity: asked.severity,

@@ -67,9 +67,15 @@ pub(crate) async fn fleet(
     headers: HeaderMap,
 ) -> Response {
     let ctx = context(&app, reader.lang(&app, &headers), "/");
-    let open =
-        IncidentFilter { open_only: true, limit: INCIDENTS_MAX, ..IncidentFilter::default() };
-    let mut incidents = app.monitor.incidents(&open);
+    // Apart, so that many of which nobody is told leave room for those that need somebody.
+    let open = |hushed, limit| {
+        let hushed = Some(hushed);
+        let filter = IncidentFilter { open_only: true, hushed, limit, ..IncidentFilter::default() };
+        app.monitor.incidents(&filter)
+    };
+    let mut incidents = open(false, INCIDENTS_MAX);
+    // The page names some and counts them all.
+    incidents.extend(open(true, usize::MAX));
     let latest = app.monitor.incidents(&IncidentFilter::default());
     incidents.extend(latest.into_iter().filter(|incident| !incident.state.is_open()));
     let page = pages::fleet(&ctx, &app.monitor.fleet(), &incidents);

@@ -85,8 +85,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn look(api: &Api) -> anyhow::Result<Picture> {
     let faulty = [("nodes", "faulty".to_owned())];
     let fleet: Fleet = api.find(&["fleet"], &faulty).await?;
-    let open = [("open", "true".to_owned()), ("limit", "100".to_owned())];
-    let list: List = api.find(&["incidents"], &open).await?;
+    let open = [("open", "true"), ("hushed", "false"), ("limit", "100")];
+    let open = open.map(|(name, value)| (name, value.to_owned()));
+    let mut list: List = api.find(&["incidents"], &open).await?;
+    // A monitor that does not know the question gives all.
+    list.incidents.retain(|incident| !incident.is_hushed());
     Ok(Picture { fleet, incidents: list.incidents })
 }
 

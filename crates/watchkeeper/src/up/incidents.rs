@@ -64,7 +64,8 @@ impl Incidents {
     }
 
     fn print_open(&mut self) {
-        let open = IncidentFilter { open_only: true, ..IncidentFilter::default() };
+        let hushed = Some(false);
+        let open = IncidentFilter { open_only: true, hushed, ..IncidentFilter::default() };
         for incident in self.monitor.incidents(&open).iter().rev() {
             self.print(incident);
         }

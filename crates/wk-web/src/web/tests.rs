@@ -10,6 +10,10 @@ use super::*;
 use crate::fixture;
 
 async fn started() -> Web {
+    started_with(fixture::view()).await
+}
+
+async fn started_with(view: wk_monitor::View) -> Web {
     let config = WebConfig {
         listen: ([127, 0, 0, 1], 0).into(),
         insecure: false,
@@ -17,7 +21,7 @@ async fn started() -> Web {
         version: "0.0.0".to_owned(),
     };
     let bound = Web::bind(config).await.unwrap();
-    bound.serve(MonitorHandle::fixed(fixture::view())).unwrap()
+    bound.serve(MonitorHandle::fixed(view)).unwrap()
 }
 
 /// One request as written, the whole answer as text.
@@ -183,6 +187,31 @@ async fn api_gives_the_monitors_own_json() {
     let missing = get(&web, "/api/v1/nothing").await;
     assert_eq!(status(&missing), "404");
     assert!(json(missing)["error"].is_string());
+}
+
+#[tokio::test]
+async fn those_of_which_nobody_is_told_take_nobodys_place() {
+    let mut view = fixture::view();
+    let told = view.incidents.iter().find(|i| i.state.is_open()).unwrap().clone();
+    let hushed = |n: u32| {
+        let mut incident = (*told).clone();
+        incident.id = format!("hushed-{n}");
+        incident.state = wk_monitor::IncidentState::Suppressed;
+        incident.suppressed_by = Some("silence-1".to_owned());
+        std::sync::Arc::new(incident)
+    };
+    // Newer ones than those that somebody has to know.
+    view.incidents.splice(0..0, (0..700).map(hushed));
+    let web = started_with(view).await;
+    let page = get(&web, "/").await;
+    let card = format!("class=\"card {}\" href=\"/incidents/{}\"", told.severity.as_str(), told.id);
+    assert!(page.contains(&card), "{page}");
+    assert!(page.contains("Nobody is told of 700 more"), "all are counted");
+    let asked = get(&web, "/api/v1/incidents?open=true&hushed=false&limit=5").await;
+    assert!(asked.contains(&told.id) && !asked.contains("hushed-"), "{asked}");
+    let asked = get(&web, "/api/v1/incidents?open=true&hushed=true&limit=5").await;
+    assert_eq!(asked.matches("\"id\":\"hushed-").count(), 5, "{asked}");
+    assert!(!asked.contains(&told.id));
 }
 
 #[tokio::test]
