@@ -57,6 +57,8 @@ pub struct Policy {
     pub incidents_max: usize,
     /// How many silences may be in force. Default 1000.
     pub silences_max: usize,
+    /// How many that are over are kept; those that ended first go first. Default 1000.
+    pub silences_over_max: usize,
     /// Where notifications go.
     pub channels: Vec<ChannelPolicy>,
     /// Seeds the spread of retries.
@@ -76,6 +78,7 @@ impl Default for Policy {
             retention: Duration::from_hours(2160),
             incidents_max: 10_000,
             silences_max: 1000,
+            silences_over_max: 1000,
             channels: Vec::new(),
             seed: 0,
         }

@@ -139,12 +139,12 @@ impl MonitorHandle {
         all.filter(|incident| filter.matches(incident)).take(filter.limit).cloned().collect()
     }
 
-    /// Silences, newest first, those that are over among them.
+    /// Silences, those in force first, the newest of each first.
     pub fn silences(&self) -> Vec<Silence> {
         self.view.borrow().silences.clone()
     }
 
-    /// Maintenance windows, newest first, those that are over among them.
+    /// Maintenance windows, in the same order.
     pub fn maintenance(&self) -> Vec<Maintenance> {
         self.view.borrow().maintenance.clone()
     }

@@ -1,7 +1,10 @@
 //! Silences and maintenance windows as every outside reader sees them.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use wk_alert::{Ledger, Scope, Silence as Core};
+use wk_alert::{Ledger, Scope, Silence as Core, SilenceId};
 
 use crate::time::Timestamp;
 
@@ -56,12 +59,31 @@ pub(crate) enum Either {
     Maintenance(Maintenance),
 }
 
-pub(crate) fn show(core: &Core, ledger: &Ledger) -> Either {
-    let active = ledger.silences_in_force().any(|silence| silence.id == core.id);
-    let by_it = |incident: &&wk_alert::Incident| {
-        incident.suppressed.as_ref().is_some_and(|suppressed| suppressed.by == core.id.0)
-    };
-    let suppressed = ledger.incidents().values().filter(by_it).filter(|_| active);
+/// Ids of the open incidents of which nobody is told, by who speaks for them.
+type Hushed<'l> = BTreeMap<&'l str, Vec<String>>;
+
+/// One pass over the incidents, however many silences there are.
+fn hushed(ledger: &Ledger) -> Hushed<'_> {
+    let mut hushed = Hushed::new();
+    for incident in ledger.incidents().values() {
+        if let Some(suppressed) = &incident.suppressed {
+            let ids = hushed.entry(suppressed.by.as_str()).or_default();
+            ids.push(incident.id.0.clone());
+        }
+    }
+    hushed
+}
+
+/// One of them.
+pub(crate) fn show(id: &SilenceId, ledger: &Ledger) -> Option<Either> {
+    let core = ledger.silences().get(id)?;
+    let mut hushed = if ledger.is_in_force(id) { hushed(ledger) } else { Hushed::new() };
+    Some(drawn(core, ledger, &mut hushed))
+}
+
+fn drawn(core: &Core, ledger: &Ledger, hushed: &mut Hushed<'_>) -> Either {
+    let active = ledger.is_in_force(&core.id);
+    let suppresses = hushed.remove(core.id.0.as_str()).filter(|_| active).unwrap_or_default();
     let term = Term {
         by: core.by.clone(),
         reason: core.reason.clone(),
@@ -69,7 +91,7 @@ pub(crate) fn show(core: &Core, ledger: &Ledger) -> Either {
         ends_at: core.ends_at.into(),
         active,
         ended_by: core.ended_by.clone(),
-        suppresses: suppressed.map(|incident| incident.id.0.clone()).collect(),
+        suppresses,
     };
     let id = core.id.0.clone();
     match &core.scope {
@@ -83,16 +105,70 @@ pub(crate) fn show(core: &Core, ledger: &Ledger) -> Either {
     }
 }
 
-/// All of both kinds, newest first.
+/// All of both kinds: those in force first, of each the newest first.
 pub(crate) fn all(ledger: &Ledger) -> (Vec<Silence>, Vec<Maintenance>) {
     let (mut silences, mut windows) = (Vec::new(), Vec::new());
+    let mut hushed = hushed(ledger);
     for core in ledger.silences().values() {
-        match show(core, ledger) {
+        match drawn(core, ledger, &mut hushed) {
             Either::Silence(silence) => silences.push(silence),
             Either::Maintenance(window) => windows.push(window),
         }
     }
-    silences.sort_by_key(|silence| std::cmp::Reverse(silence.term.starts_at));
-    windows.sort_by_key(|window| std::cmp::Reverse(window.term.starts_at));
+    silences.sort_by_key(|silence| silence.term.order());
+    windows.sort_by_key(|window| window.term.order());
     (silences, windows)
+}
+
+impl Term {
+    fn order(&self) -> (Reverse<bool>, Reverse<Timestamp>) {
+        (Reverse(self.active), Reverse(self.starts_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use wk_alert::{Finding, Now, Policy, Saved, Severity, Subject};
+    use wk_proto::ids::{Mono, Wall};
+
+    fn at(seconds: u32) -> Now {
+        let nanos = u64::from(seconds) * 1_000_000_000;
+        Now { mono: Mono(nanos), wall: Wall(i64::from(seconds) * 1000) }
+    }
+
+    #[test]
+    fn each_silence_has_its_own_incidents_and_those_in_force_come_first() {
+        let mut ledger = Ledger::restore(Policy::default(), Saved::default(), at(0));
+        let hour = Duration::from_hours(1);
+        let add = |ledger: &mut Ledger, second, rule: &str| {
+            let scope = Scope::parse(&[format!("rule={rule}")]).unwrap();
+            ledger.silence(at(second), scope, hour, "ann", "").unwrap()
+        };
+        let (a, b, over) =
+            (add(&mut ledger, 1, "A"), add(&mut ledger, 2, "B"), add(&mut ledger, 3, "C"));
+        for rule in ["A", "B", "C", "D"] {
+            let subject = Subject::ensemble(rule, "e");
+            ledger.find(at(4), Finding::firing(subject, Severity::Warning, vec![]));
+        }
+        ledger.tick(at(4));
+        ledger.end_silence(at(5), &over, "ann").unwrap();
+        ledger.tick(at(5));
+        let (silences, windows) = all(&ledger);
+        let shown = |silence: &Silence| {
+            let rules = silence.term.suppresses.iter().map(|id| {
+                let incidents = ledger.incidents();
+                incidents[&wk_alert::IncidentId(id.clone())].subject.rule.clone()
+            });
+            (silence.id.clone(), rules.collect::<Vec<_>>().join(" "))
+        };
+        let told: Vec<_> = silences.iter().map(shown).collect();
+        let wanted = [(b.0.clone(), "B"), (a.0, "A"), (over.0, "")];
+        assert_eq!(told, wanted.map(|(id, rules)| (id, rules.to_owned())));
+        assert!(windows.is_empty());
+        let Some(Either::Silence(one)) = show(&b, &ledger) else { panic!("kept") };
+        assert_eq!(shown(&one), (b.0, "B".to_owned()));
+    }
 }

@@ -14,6 +14,9 @@ use crate::print;
 use crate::shell::output::{self, Format, OutputArg};
 use crate::shell::text;
 
+/// Silences listed, at most; those in force come first.
+const LIST_MAX: usize = 10_000;
+
 /// Tell nobody of some faults for a time
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -199,7 +202,8 @@ async fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
 
 async fn list<T: DeserializeOwned>(args: &LsArgs, what: &str) -> anyhow::Result<T> {
     let api = args.monitor.open()?;
-    api.find(&[what], &[("all", args.all.to_string())]).await
+    let asked = [("all", args.all.to_string()), ("limit", LIST_MAX.to_string())];
+    api.find(&[what], &asked).await
 }
 
 fn show<T: Serialize>(

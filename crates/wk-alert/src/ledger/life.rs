@@ -303,5 +303,6 @@ impl Ledger {
             self.silences.remove(&id);
             self.batch.silences.insert(id, None);
         }
+        self.forget_silences(None);
     }
 }

@@ -88,6 +88,11 @@ impl Ledger {
         self.silence_ends.keys().filter_map(|id| self.silences.get(id))
     }
 
+    /// Whether that silence is in force.
+    pub fn is_in_force(&self, id: &SilenceId) -> bool {
+        self.silence_ends.contains_key(id)
+    }
+
     pub(super) fn adopt_silence(&mut self, silence: Silence, now: Now) {
         let id = silence.id.clone();
         let whole = span(silence.starts_at, silence.ends_at);
@@ -116,6 +121,25 @@ impl Ledger {
         self.batch.silences.insert(id.clone(), Some(silence.clone()));
         self.note_silence(now, id, by.unwrap_or(MONITOR), Fact::new(FactKind::SilenceEnded, []));
         self.unjudge_all();
+        self.forget_silences(Some(id));
+    }
+
+    /// Forgets what ended first where too many are over; whoever asked for `but` waits to see it.
+    pub(super) fn forget_silences(&mut self, but: Option<&SilenceId>) {
+        let over = self.silences.len().saturating_sub(self.silence_ends.len());
+        let many = over.saturating_sub(self.policy.silences_over_max);
+        if many == 0 {
+            return;
+        }
+        let is_over = |id: &SilenceId| !self.silence_ends.contains_key(id) && Some(id) != but;
+        let ended = self.silences.values().filter(|silence| is_over(&silence.id));
+        let mut ended: Vec<(Wall, SilenceId)> =
+            ended.map(|silence| (silence.ends_at, silence.id.clone())).collect();
+        ended.sort_unstable();
+        for (_, id) in ended.into_iter().take(many) {
+            self.silences.remove(&id);
+            self.batch.silences.insert(id, None);
+        }
     }
 
     fn note_silence(&mut self, now: Now, id: &SilenceId, actor: &str, fact: Fact) {

@@ -237,6 +237,34 @@ fn a_silence_does_not_outlast_its_time_whatever_the_clock_says() {
 }
 
 #[test]
+fn silences_that_are_over_are_kept_up_to_their_bound() {
+    let policy = Policy { silences_over_max: 2, ..Policy::default() };
+    let mut ledger = Ledger::restore(policy.clone(), Saved::default(), at(0));
+    let hour = Duration::from_hours(1);
+    let add = |ledger: &mut Ledger, second| {
+        ledger.silence(at(second), all_of("NodeDown"), hour, "ann", "").expect("added")
+    };
+    let lasting = add(&mut ledger, 0);
+    for second in 1..6 {
+        let id = add(&mut ledger, second);
+        ledger.end_silence(at(second), &id, "ann").expect("in force");
+        assert!(ledger.silences().contains_key(&id), "whoever ended it sees it");
+    }
+    let kept = |ledger: &Ledger| -> Vec<String> {
+        ledger.silences().keys().map(|id| id.0.clone()).collect()
+    };
+    assert_eq!(kept(&ledger), [lasting.0.as_str(), "silence-5", "silence-6"]);
+    let batch = ledger.take_batch();
+    let gone = batch.silences.iter().filter(|(_, silence)| silence.is_none());
+    assert_eq!(gone.count(), 3, "the store forgets them too");
+    // More of them, from an earlier program.
+    let fewer = Policy { silences_over_max: 1, ..policy };
+    let mut ledger = Ledger::restore(fewer, saved(&ledger), at(10));
+    ledger.tick(at(80));
+    assert_eq!(kept(&ledger), [lasting.0.as_str(), "silence-6"]);
+}
+
+#[test]
 fn the_first_of_a_group_goes_at_once_and_additions_together_later() {
     let mut ledger = ledger(&["mail"]);
     fires(&mut ledger, at(1), &node("a"), Severity::Warning);

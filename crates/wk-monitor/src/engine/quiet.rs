@@ -59,7 +59,7 @@ impl Engine {
     }
 
     fn shown(&self, id: &SilenceId) -> Option<Either> {
-        Some(silence::show(self.ledger.silences().get(id)?, &self.ledger))
+        silence::show(id, &self.ledger)
     }
 
     pub(super) fn add_silence(

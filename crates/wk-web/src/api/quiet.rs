@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{WAY, answer};
+use super::{LIMIT_DEFAULT, LIMIT_MAX, WAY, answer};
 use crate::acts::{self, By, OurJson, OurQuery, Term};
 use crate::web::{App, Shared};
 
@@ -26,19 +26,27 @@ pub(super) fn routes() -> Router<Arc<App>> {
 struct Asked {
     /// Also what is over.
     all: Option<bool>,
+    /// At most so many, those in force first.
+    limit: Option<usize>,
+}
+
+impl Asked {
+    /// What is asked for of a list that has those in force first.
+    fn of<T>(&self, mut list: Vec<T>, is_active: impl Fn(&T) -> bool) -> Vec<T> {
+        let all = self.all.unwrap_or(false);
+        list.retain(|one| all || is_active(one));
+        list.truncate(self.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX));
+        list
+    }
 }
 
 async fn silences(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Response {
-    let all = asked.all.unwrap_or(false);
-    let mut silences = app.monitor.silences();
-    silences.retain(|silence| all || silence.term.active);
+    let silences = asked.of(app.monitor.silences(), |silence| silence.term.active);
     Json(json!({ "silences": silences })).into_response()
 }
 
 async fn maintenance(State(app): Shared, OurQuery(asked): OurQuery<Asked>) -> Response {
-    let all = asked.all.unwrap_or(false);
-    let mut windows = app.monitor.maintenance();
-    windows.retain(|window| all || window.term.active);
+    let windows = asked.of(app.monitor.maintenance(), |window| window.term.active);
     Json(json!({ "maintenance": windows })).into_response()
 }
 

@@ -20,6 +20,8 @@ const TIMES: [(u32, &str, &str); 8] = [
 ];
 /// What is chosen at first.
 const TIME_DEFAULT: u32 = 3600;
+/// Those in force that are listed, of each kind; the others are counted.
+const ACTIVE_MAX: usize = 200;
 /// What is over and still listed, of each kind.
 const OVER_MAX: usize = 100;
 
@@ -63,6 +65,7 @@ fn silence_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
     let lang = ctx.lang;
     let (active, over): (Vec<_>, Vec<_>) = quiet.silences.iter().partition(|s| s.term.active);
     let over = over.into_iter().filter(|_| quiet.over).take(OVER_MAX);
+    let more = active.len().saturating_sub(ACTIVE_MAX);
     html! {
         section.panel {
             h2 { (lang.of("Silences", "静默")) }
@@ -70,11 +73,12 @@ fn silence_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
                 p.quiet { (lang.of("None in force.", "当前没有生效的静默。")) }
             }
             ul.terms {
-                @for silence in active.into_iter().chain(over) {
+                @for silence in active.into_iter().take(ACTIVE_MAX).chain(over) {
                     (term(ctx, &silence.id, &silence.matchers, &silence.term,
                         &format!("/silences/{}/end", silence.id)))
                 }
             }
+            (left_out(lang, more))
             details data-key="add" open[!quiet.matchers.is_empty()] {
                 summary { (lang.of("Add a silence", "添加静默")) }
                 form.fields method="post" action="/silences" {
@@ -105,6 +109,7 @@ fn window_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
     let lang = ctx.lang;
     let (active, over): (Vec<_>, Vec<_>) = quiet.windows.iter().partition(|w| w.term.active);
     let over = over.into_iter().filter(|_| quiet.over).take(OVER_MAX);
+    let more = active.len().saturating_sub(ACTIVE_MAX);
     html! {
         section.panel id="maintenance" {
             h2 { (lang.of("Maintenance", "维护")) }
@@ -112,11 +117,12 @@ fn window_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
                 p.quiet { (lang.of("Nothing is being worked on.", "当前没有维护。")) }
             }
             ul.terms {
-                @for window in active.into_iter().chain(over) {
+                @for window in active.into_iter().take(ACTIVE_MAX).chain(over) {
                     (term(ctx, &window.id, &[target(window)], &window.term,
                         &format!("/maintenance/{}/end", window.id)))
                 }
             }
+            (left_out(lang, more))
             details data-key="begin" {
                 summary { (lang.of("Begin maintenance", "开始维护")) }
                 form.fields method="post" action="/maintenance" {
@@ -131,6 +137,18 @@ fn window_list(ctx: &Context<'_>, quiet: &Quiet<'_>) -> Markup {
                     button.primary type="submit" { (lang.of("Begin", "开始")) }
                 }
             }
+        }
+    }
+}
+
+/// How many more are in force than are listed.
+fn left_out(lang: Lang, more: usize) -> Markup {
+    html! {
+        @if more > 0 {
+            p.quiet { (lang.of(
+                format!("and {more} older ones in force: watchkeeper silence ls, maintenance ls"),
+                format!("另有 {more} 个较早的生效中：见 watchkeeper silence ls、maintenance ls"),
+            )) }
         }
     }
 }

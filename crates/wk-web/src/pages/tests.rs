@@ -158,6 +158,21 @@ fn silences_and_windows_stand_with_who_until_when_and_why() {
 }
 
 #[test]
+fn silences_without_end_are_counted() {
+    let silence = |n: usize| Silence {
+        id: format!("silence-{n}"),
+        matchers: vec!["rule=NodeDown".to_owned()],
+        term: Term { active: true, ..Term::default() },
+    };
+    let all: Vec<Silence> = (0..1000).map(silence).collect();
+    let fleet = fixture::view().fleet;
+    let quiet = Quiet { silences: &all, windows: &[], fleet: &fleet, matchers: "", over: false };
+    let page = with_context(Lang::En, |ctx| silences(ctx, &quiet).into_string());
+    assert_eq!(page.matches("<code>rule=NodeDown</code>").count(), 200);
+    assert!(page.contains("and 800 older ones in force"), "{page}");
+}
+
+#[test]
 fn rules_say_how_they_stand_and_what_is_wrong() {
     let rule = |rule: &str, state, error: Option<&str>| RuleState {
         rule: rule.to_owned(),

@@ -215,6 +215,25 @@ async fn those_of_which_nobody_is_told_take_nobodys_place() {
 }
 
 #[tokio::test]
+async fn the_list_of_silences_has_a_limit_and_those_in_force_come_before_it() {
+    let mut view = fixture::view();
+    let silence = |n: u32| wk_monitor::Silence {
+        id: format!("silence-{n}"),
+        matchers: vec!["rule=NodeDown".to_owned()],
+        term: wk_monitor::Term { active: n < 3, ..wk_monitor::Term::default() },
+    };
+    view.silences = (0..800).map(silence).collect();
+    let web = started_with(view).await;
+    for (asked, count) in [("", 3), ("?limit=2", 2), ("?all=true", 500), ("?all=true&limit=5", 5)] {
+        let answer = get(&web, &format!("/api/v1/silences{asked}")).await;
+        assert_eq!(answer.matches("\"id\":").count(), count, "{asked}");
+        assert!(answer.contains("\"silence-0\""), "{asked}");
+    }
+    let refused = get(&web, "/api/v1/maintenance?limit=many").await;
+    assert!(status(&refused) == "400" && refused.contains("limit"), "{refused}");
+}
+
+#[tokio::test]
 async fn api_actions_want_json_from_here() {
     let web = started().await;
     let post = |more: &str| {
