@@ -171,9 +171,7 @@ impl Report {
                 znodes: figures.and_then(|f| whole(f, "znode_count")),
                 lag: lag(&look.samples),
                 fsync: figures.and_then(fsync),
-                leading: figures
-                    .filter(|_| mode == "leader")
-                    .and_then(|f| Some(f.value("leader_uptime")? / 1000.0)),
+                leading: figures.filter(|_| mode == "leader").and_then(Figures::leading_seconds),
                 voters: figures.and_then(|f| whole(f, "quorum_size")),
             }),
             Probe::NotServing { .. } | Probe::NoAnswer { .. } | Probe::Barred { .. } => None,
@@ -185,13 +183,13 @@ impl Report {
 }
 
 fn latency(figures: &Figures) -> Option<Latency> {
-    let seconds = |name| Some(figures.value(name)? / 1000.0);
+    let seconds = |name| Some(figures.measured(name)? / 1000.0);
     let (min, avg) = (seconds("min_latency")?, seconds("avg_latency")?);
     Some(Latency { min, avg, max: seconds("max_latency")? })
 }
 
 fn whole(figures: &Figures, name: &str) -> Option<u64> {
-    figures.value(name).and_then(count)
+    figures.measured(name).and_then(count)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
@@ -211,8 +209,8 @@ fn fsync(figures: &Figures) -> Option<f64> {
         series.name == "fsynctime" && series.labels.iter().any(is_99)
     });
     let worst = worst.map(|series| series.value).filter(|value| value.is_finite());
-    let mean = || Some(figures.value("fsynctime_sum")? / figures.value("fsynctime_count")?);
-    let millis = worst.or_else(mean).filter(|millis| millis.is_finite())?;
+    let mean = || Some(figures.measured("fsynctime_sum")? / figures.measured("fsynctime_count")?);
+    let millis = worst.or_else(mean).filter(|millis| millis.is_finite() && *millis >= 0.0)?;
     Some(millis / 1000.0)
 }
 
@@ -235,6 +233,7 @@ fn rows(figures: &Figures) -> Arc<[(String, String)]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wk_probe::page::PageLimits;
 
     #[test]
     fn looks_come_at_the_phase_and_never_in_a_breath() {
@@ -244,6 +243,29 @@ mod tests {
         assert_eq!((next(1_000, 300), next(1_000, 700)), (1300, 700));
         assert_eq!((next(1_299, 300), next(1_301, 300)), (1001, 999));
         assert!(phase("a") < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn nonsense_on_a_page_becomes_no_figure() {
+        for value in ["-1", "NaN", "+Inf", "-Inf"] {
+            let page = "znode_count V\nnum_alive_connections V\nmin_latency V\navg_latency V\n\
+                        max_latency V\nfsynctime{quantile=\"0.99\"} V\nleader_uptime V\n";
+            let page = page.replace('V', value);
+            let page = wk_probe::page::Page::parse(page.as_bytes(), PageLimits::default());
+            let look = Look {
+                instance: "h:1".into(),
+                at: 1,
+                took: Duration::ZERO,
+                outcome: Outcome::Serving { mode: "leader".into() },
+                samples: Vec::new(),
+                figures: Some(Figures::from_page(page)),
+                identity: look::Identity::default(),
+                notes: BTreeSet::new(),
+            };
+            let srvr = Report::of(look).srvr.expect("it serves");
+            assert_eq!((srvr.znodes, srvr.connections), (None, None), "{value}");
+            assert_eq!((srvr.latency, srvr.fsync, srvr.leading), (None, None, None), "{value}");
+        }
     }
 
     #[test]

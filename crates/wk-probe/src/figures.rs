@@ -9,6 +9,9 @@ use crate::names::{NO_ROWS, PERCENTILES, SETS, TEXTS, renamed};
 use crate::page::{Page, PageLimits, Series};
 use crate::words::Srvr;
 
+/// Nobody leads for longer than a thousand years, in seconds: what says so is nonsense.
+const LEADING_MAX: f64 = 1000.0 * 365.25 * 86_400.0;
+
 /// What a server said of itself, under Apache 3.9's names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -19,6 +22,17 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// How long it has been leading, in seconds, if it says something that can be.
+    pub fn leading_seconds(&self) -> Option<f64> {
+        let seconds = self.measured("leader_uptime")? / 1000.0;
+        (seconds <= LEADING_MAX).then_some(seconds)
+    }
+
+    /// The value of a series without labels, if it is a measure: finite and not negative.
+    pub fn measured(&self, name: &str) -> Option<f64> {
+        self.value(name).filter(|value| value.is_finite() && *value >= 0.0)
+    }
+
     /// From a `/metrics` page.
     pub fn from_page(page: Page) -> Self {
         Self::new(page.series, BTreeMap::new())

@@ -153,3 +153,13 @@ fn a_series_is_never_there_twice() {
     assert_eq!(names(&figures).len(), figures.series.len());
     assert_eq!(figures.value("snap_count"), Some(1.0));
 }
+
+#[test]
+fn what_cannot_be_measured_is_nothing() {
+    let leading = |value: &str| page(&format!("leader_uptime {value}\n")).leading_seconds();
+    assert_eq!((leading("9000"), leading("0")), (Some(9.0), Some(0.0)));
+    for nonsense in ["-1", "NaN", "+Inf", "-Inf", "1e300"] {
+        assert_eq!(leading(nonsense), None, "{nonsense}");
+    }
+    assert_eq!(page("znode_count -5\n").measured("znode_count"), None);
+}
