@@ -30,6 +30,10 @@ const ENSEMBLE_LINES_MAX: usize = 10_000;
 const CACHE_BYTES: usize = 16 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// The number of the next line of history.
+const AUDIT_NEXT: &str = "audit_next";
+/// The same, as of the last line whose place in the order was written.
+const AUDIT_ORDERED: &str = "audit_ordered";
 const INCIDENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("incidents");
 const EPISODES: TableDefinition<'_, &str, u64> = TableDefinition::new("episodes");
 const OUTBOX: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("outbox");
@@ -330,10 +334,16 @@ impl Store {
 
 /// Makes the order of histories where an earlier program, which did not know of it, wrote last.
 fn order_audit(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    let mut meta = txn.open_table(META)?;
     let audit = txn.open_table(AUDIT)?;
-    if txn.open_table(AUDIT_ORDER)?.len()? == audit.len()? {
+    let read = |name| -> Result<_, redb::Error> { Ok(meta.get(name)?.map(|n| n.value())) };
+    // That one counts on as well; where it only took lines away, there are fewer.
+    let next = read(AUDIT_NEXT)?.unwrap_or(0);
+    let is_ours = read(AUDIT_ORDERED)? == Some(next);
+    if is_ours && txn.open_table(AUDIT_ORDER)?.len()? == audit.len()? {
         return Ok(());
     }
+    meta.insert(AUDIT_ORDERED, next)?;
     txn.delete_table(AUDIT_ORDER)?;
     let mut order = txn.open_table(AUDIT_ORDER)?;
     for row in audit.iter()? {
@@ -348,14 +358,15 @@ fn order_audit(txn: &WriteTransaction) -> Result<(), redb::Error> {
 fn write_audit(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
     let mut meta = txn.open_table(META)?;
     let (mut table, mut order) = (txn.open_table(AUDIT)?, txn.open_table(AUDIT_ORDER)?);
-    let mut next = meta.get("audit_next")?.map_or(0, |next| next.value());
+    let mut next = meta.get(AUDIT_NEXT)?.map_or(0, |next| next.value());
     for line in &batch.audit {
         let row = encode(&AuditRow::from(line));
         table.insert((line.about.as_str(), next), row.as_slice())?;
         order.insert(next, line.about.as_str())?;
         next += 1;
     }
-    meta.insert("audit_next", next)?;
+    meta.insert(AUDIT_NEXT, next)?;
+    meta.insert(AUDIT_ORDERED, next)?;
     let incidents = batch.incidents.iter().filter(|(_, incident)| incident.is_none());
     let silences = batch.silences.iter().filter(|(_, silence)| silence.is_none());
     let gone = incidents.map(|(id, _)| &id.0).chain(silences.map(|(id, _)| &id.0));

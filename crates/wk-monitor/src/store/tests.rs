@@ -144,6 +144,37 @@ fn the_audit_is_read_in_pages_the_newest_first() {
 }
 
 #[test]
+fn an_earlier_program_that_wrote_as_many_lines_as_it_removed_leaves_an_order_to_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("monitor.redb");
+    let mut ledger = Ledger::restore(policy(), Saved::default(), now(0));
+    for name in ["a", "b"] {
+        let scope = Scope::parse(&[format!("rule={name}")]).unwrap();
+        ledger.silence(now(1), scope, std::time::Duration::from_hours(1), name, "").unwrap();
+    }
+    let store = Store::open(&path).unwrap();
+    store.commit(&ledger.take_batch(), &vec![], &Kept::new()).unwrap();
+    drop(store);
+    // It knows no order: the line of `a` goes, one of `c` comes.
+    let database = Database::open(&path).unwrap();
+    let txn = database.begin_write().unwrap();
+    {
+        let (mut meta, mut audit) = (txn.open_table(META).unwrap(), txn.open_table(AUDIT).unwrap());
+        let line = audit.remove(("silence-1", 0)).unwrap().unwrap().value().to_vec();
+        let line = String::from_utf8(line).unwrap().replace("\"a\"", "\"c\"");
+        audit.insert(("silence-3", 2), line.as_bytes()).unwrap();
+        meta.insert("audit_next", 3).unwrap();
+    }
+    txn.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let (lines, next) = Store::open(&path).unwrap().audit(None, 9).unwrap();
+        let actors: Vec<String> = lines.into_iter().map(|(_, line)| line.actor).collect();
+        assert_eq!((actors.join(" "), next), ("c b".to_owned(), None));
+    }
+}
+
+#[test]
 fn the_history_of_an_ensemble_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("monitor.redb")).unwrap();
