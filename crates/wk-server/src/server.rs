@@ -318,7 +318,11 @@ fn random() -> u64 {
 }
 
 fn snapshot_options(config: &ServerConfig) -> SnapshotOptions {
-    SnapshotOptions { digest: config.storage.digest, last_zxid: config.storage.serialize_last_zxid }
+    SnapshotOptions {
+        digest: config.storage.digest,
+        last_zxid: config.storage.serialize_last_zxid,
+        compression: config.storage.snapshot_compression,
+    }
 }
 
 fn node_config(config: &ServerConfig, now: Now) -> NodeConfig {

@@ -29,8 +29,8 @@ pub use names::{log_name, log_zxid, snapshot_name, snapshot_zxid};
 pub use purge::{PurgeReport, purge};
 pub use recovery::{Cut, RecoverOptions, Recovered, RecoveryReport, recover, write_snapshot};
 pub use snapshot::{
-    SnapshotError, SnapshotFile, SnapshotInfo, SnapshotOptions, SnapshotWriter, ZxidDigest,
-    remove_unfinished,
+    Compression, SnapshotError, SnapshotFile, SnapshotInfo, SnapshotOptions, SnapshotWriter,
+    ZxidDigest, remove_unfinished,
 };
 pub use sync_mark::SyncMark;
 pub use txn_log::{TxnLog, TxnLogOptions, TxnLogStats};

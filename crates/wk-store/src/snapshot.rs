@@ -10,10 +10,11 @@
 //! seal 3
 //! ```
 //! Each seal covers every byte from the file's first, earlier seals included, so that the last one
-//! says of the whole file whether it is valid. A file is written under a temporary name, synced
+//! says of the whole file whether it is valid. All of it may be packed as a whole ([`Compression`]);
+//! seals and lengths then count what is inside. A file is written under a temporary name, synced
 //! and renamed: what has a snapshot's name was once whole, and replaces no good one before it is.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use adler2::Adler32;
@@ -24,6 +25,8 @@ use wk_proto::{JuteWrite, Zxid};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Context, StoreError};
 use crate::names::snapshot_name;
+pub use compress::Compression;
+use compress::{Packer, unpack};
 
 /// Length of a snapshot's header.
 pub(crate) const HEADER_LEN: usize = 16;
@@ -47,11 +50,13 @@ pub struct SnapshotOptions {
     pub digest: bool,
     /// The last zxid part (`serializeLastProcessedZxid.enabled`).
     pub last_zxid: bool,
+    /// How the file is packed (`snapshot.compression.method`).
+    pub compression: Compression,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { digest: true, last_zxid: true }
+        Self { digest: true, last_zxid: true, compression: Compression::None }
     }
 }
 
@@ -107,6 +112,7 @@ pub struct SnapshotWriter {
     temp: String,
     /// `None` once all is written.
     file: Option<Box<dyn DiskFile>>,
+    packer: Packer,
     buffer: Vec<u8>,
     written: u64,
     unsynced: u64,
@@ -130,6 +136,7 @@ impl SnapshotWriter {
             options,
             temp,
             file: Some(file),
+            packer: Packer::new(options.compression),
             buffer: Vec::with_capacity(BUFFER),
             written: 0,
             unsynced: 0,
@@ -143,7 +150,8 @@ impl SnapshotWriter {
     /// Adds a piece of the image.
     pub fn chunk(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.sum.write_slice(bytes);
-        self.buffer.extend_from_slice(bytes);
+        let path = || self.disk.path(&self.temp);
+        self.packer.push(bytes, &mut self.buffer).context(path, "pack snapshot")?;
         if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
@@ -167,8 +175,9 @@ impl SnapshotWriter {
             self.chunk(&last_zxid.0.to_be_bytes())?;
             self.seal()?;
         }
+        let name = snapshot_name(self.zxid) + self.options.compression.extension();
+        self.packer.end(&mut self.buffer).context(|| self.disk.path(&name), "pack snapshot")?;
         self.flush()?;
-        let name = snapshot_name(self.zxid);
         let path = || self.disk.path(&name);
         let mut file = self.file.take().expect("finish is the only one to take it");
         file.sync_data().context(path, "sync snapshot")?;
@@ -228,22 +237,35 @@ pub enum SnapshotError {
     /// The checksums are right, but it is not an image of a tree.
     #[error("it holds no tree: {0}")]
     Image(String),
-    /// It is compressed.
-    #[error(
-        "it is compressed ({0}), which cannot be read yet: take a snapshot without \
-         snapshot.compression.method first"
-    )]
-    Compressed(&'static str),
+    /// Its name says that it is packed, and it cannot be unpacked.
+    #[error("it cannot be unpacked: {0}")]
+    Packed(io::Error),
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for SnapshotError {
+    /// The decoders' errors are told from the disk's by their kinds.
+    fn from(err: io::Error) -> Self {
+        let of_decoders =
+            [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput, io::ErrorKind::Other];
+        if err.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Unfinished
+        } else if of_decoders.contains(&err.kind()) {
+            Self::Packed(err)
+        } else {
+            Self::Io(err)
+        }
+    }
 }
 
 /// A snapshot whose seals were checked.
 pub struct SnapshotFile {
     file: Box<dyn DiskFile>,
+    compression: Compression,
     len: u64,
-    /// Where the image ends.
+    /// Where the image ends, in what is inside.
     image_end: u64,
     /// The digest part, where there is one that says something.
     pub digest: Option<ZxidDigest>,
@@ -256,23 +278,19 @@ impl SnapshotFile {
     pub fn open(disk: &dyn Disk, name: &str) -> Result<Self, SnapshotError> {
         let file = disk.open(name)?;
         let len = file.len()?;
+        let compression = Compression::of_name(name);
         let mut head = [0; HEADER_LEN];
         let got = file.read_at(&mut head, 0)?;
-        refuse_compressed(&head[..got])?;
-        if got < HEADER_LEN {
-            return Err(SnapshotError::Unfinished);
-        }
-        let mut end = [0; SEAL_END.len()];
-        file.read_at(&mut end, len - SEAL_END.len() as u64)?;
-        if end != SEAL_END {
-            return Err(SnapshotError::Unfinished);
-        }
-        // Neither the dbid nor what an older or newer version may be: Apache looks at no more.
-        if head[..8] != HEADER[..8] {
+        if got > 0 && !compression.begins(&head[..got]) {
             return Err(SnapshotError::BadHeader);
         }
-        let (image_end, digest, last_zxid) = check_seals(&*file, len)?;
-        Ok(Self { file, len, image_end, digest, last_zxid })
+        let scanned = Scanned::of(&mut *inside(&*file, compression))?;
+        // Neither the dbid nor what an older or newer version may be: Apache looks at no more.
+        if scanned.head[..8] != HEADER[..8] {
+            return Err(SnapshotError::BadHeader);
+        }
+        let (image_end, digest, last_zxid) = scanned.check_seals()?;
+        Ok(Self { file, compression, len, image_end, digest, last_zxid })
     }
 
     /// Length of the file.
@@ -292,72 +310,125 @@ impl SnapshotFile {
 
     /// The image's bytes, for a reader that reads in small pieces.
     pub fn image(&self) -> impl io::BufRead + '_ {
-        let at = HEADER_LEN as u64;
         let capacity = usize::try_from(self.image_len()).unwrap_or(BUFFER).clamp(1, BUFFER);
-        io::BufReader::with_capacity(capacity, ImageReader { snapshot: self, at })
+        let image = ImageReader {
+            inside: inside(&*self.file, self.compression),
+            skip: HEADER_LEN,
+            rest: self.image_len(),
+        };
+        io::BufReader::with_capacity(capacity, image)
     }
 }
 
-struct ImageReader<'s> {
-    snapshot: &'s SnapshotFile,
+/// What is inside a file, from its first byte.
+fn inside(file: &dyn DiskFile, compression: Compression) -> Box<dyn Read + '_> {
+    let from_disk = FileReader { file, at: 0 };
+    match compression {
+        // It is read in large pieces as it is.
+        Compression::None => Box::new(from_disk),
+        Compression::Gzip | Compression::Snappy => {
+            unpack(compression, io::BufReader::with_capacity(BUFFER, from_disk))
+        }
+    }
+}
+
+struct FileReader<'f> {
+    file: &'f dyn DiskFile,
     at: u64,
 }
 
-impl io::Read for ImageReader<'_> {
+impl Read for FileReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = self.snapshot.image_end - self.at;
-        let want = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
-        let read = self.snapshot.file.read_at(&mut buf[..want], self.at)?;
+        let read = self.file.read_at(buf, self.at)?;
         self.at += read as u64;
         Ok(read)
     }
 }
 
-fn refuse_compressed(head: &[u8]) -> Result<(), SnapshotError> {
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return Err(SnapshotError::Compressed("gz"));
-    }
-    if head.starts_with(b"\x82SNAPPY\0") {
-        return Err(SnapshotError::Compressed("snappy"));
-    }
-    Ok(())
+struct ImageReader<'s> {
+    inside: Box<dyn Read + 's>,
+    /// Bytes of the header that are still before the image.
+    skip: usize,
+    rest: u64,
 }
 
-/// Checks all seals, in one pass. What follows the image is found from the file's end, for the
-/// image's own end shows only when it is decoded: of the four possible tails, the longest whose
-/// seals are right.
-fn check_seals(
-    file: &dyn DiskFile,
-    len: u64,
-) -> Result<(u64, Option<ZxidDigest>, Option<Zxid>), SnapshotError> {
-    let tail_len = (TAIL_MAX as u64).min(len - HEADER_LEN as u64);
-    let tail_at = len - tail_len;
-    let sum = sum_of(file, tail_at)?;
-    let mut tail = [0; TAIL_MAX];
-    let tail = &mut tail[..usize::try_from(tail_len).unwrap_or(TAIL_MAX)];
-    if file.read_at(tail, tail_at)? < tail.len() {
-        return Err(SnapshotError::Unfinished);
-    }
-    for (digest, zxid) in [(true, true), (true, false), (false, true), (false, false)] {
-        let digest_len = if digest { DIGEST_LEN + SEAL_LEN } else { 0 };
-        let zxid_len = if zxid { ZXID_LEN + SEAL_LEN } else { 0 };
-        let Some(image) = tail.len().checked_sub(SEAL_LEN + digest_len + zxid_len) else {
-            continue;
-        };
-        let digest_at = image + SEAL_LEN;
-        let zxid_at = digest_at + digest_len;
-        let sealed = |at| is_seal(tail, at, sum);
-        if sealed(image)
-            && (!digest || sealed(digest_at + DIGEST_LEN))
-            && (!zxid || sealed(zxid_at + ZXID_LEN))
-        {
-            let digest = digest.then(|| read_digest(&tail[digest_at..])).flatten();
-            let last = zxid.then(|| tail[zxid_at..].first_chunk::<8>()).flatten();
-            let last = last.map(|bytes| Zxid(i64::from_be_bytes(*bytes)));
-            return Ok((tail_at + image as u64, digest, last));
+impl Read for ImageReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.skip > 0 {
+            let mut header = [0; HEADER_LEN];
+            self.inside.read_exact(&mut header[..self.skip])?;
+            self.skip = 0;
         }
+        let want = usize::try_from(self.rest).unwrap_or(usize::MAX).min(buf.len());
+        let read = self.inside.read(&mut buf[..want])?;
+        self.rest -= read as u64;
+        Ok(read)
     }
-    Err(SnapshotError::Checksum)
+}
+
+/// What one pass over the inside of a file has found.
+struct Scanned {
+    head: [u8; HEADER_LEN],
+    len: u64,
+    /// The last bytes, at least those in which seals can be, and the sum of all before them.
+    tail: Vec<u8>,
+    before: Adler32,
+}
+
+impl Scanned {
+    fn of(inside: &mut dyn Read) -> Result<Self, SnapshotError> {
+        let mut head = [0; HEADER_LEN];
+        inside.read_exact(&mut head)?;
+        let mut scanned =
+            Self { head, len: HEADER_LEN as u64, tail: Vec::new(), before: Adler32::new() };
+        scanned.before.write_slice(&head);
+        let mut piece = vec![0; BUFFER];
+        loop {
+            let read = match inside.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+                Err(err) => return Err(err.into()),
+            };
+            scanned.len += read as u64;
+            scanned.tail.extend_from_slice(&piece[..read]);
+            let settled = scanned.tail.len().saturating_sub(TAIL_MAX);
+            scanned.before.write_slice(&scanned.tail[..settled]);
+            scanned.tail.drain(..settled);
+        }
+        if !scanned.tail.ends_with(&SEAL_END) {
+            return Err(SnapshotError::Unfinished);
+        }
+        Ok(scanned)
+    }
+
+    /// Checks all seals. What follows the image is found from the end, for the image's own end shows
+    /// only when it is decoded: of the four possible tails, the longest whose seals are right.
+    /// Returns where the image ends.
+    fn check_seals(&self) -> Result<(u64, Option<ZxidDigest>, Option<Zxid>), SnapshotError> {
+        let tail = &self.tail[..];
+        let tail_at = self.len - tail.len() as u64;
+        for (digest, zxid) in [(true, true), (true, false), (false, true), (false, false)] {
+            let digest_len = if digest { DIGEST_LEN + SEAL_LEN } else { 0 };
+            let zxid_len = if zxid { ZXID_LEN + SEAL_LEN } else { 0 };
+            let Some(image) = tail.len().checked_sub(SEAL_LEN + digest_len + zxid_len) else {
+                continue;
+            };
+            let digest_at = image + SEAL_LEN;
+            let zxid_at = digest_at + digest_len;
+            let sealed = |at| is_seal(tail, at, self.before);
+            if sealed(image)
+                && (!digest || sealed(digest_at + DIGEST_LEN))
+                && (!zxid || sealed(zxid_at + ZXID_LEN))
+            {
+                let digest = digest.then(|| read_digest(&tail[digest_at..])).flatten();
+                let last = zxid.then(|| tail[zxid_at..].first_chunk::<8>()).flatten();
+                let last = last.map(|bytes| Zxid(i64::from_be_bytes(*bytes)));
+                return Ok((tail_at + image as u64, digest, last));
+            }
+        }
+        Err(SnapshotError::Checksum)
+    }
 }
 
 /// Is there a seal at `at` that covers the file up to there? `sum` is that of what precedes `tail`.
@@ -375,21 +446,6 @@ fn read_digest(bytes: &[u8]) -> Option<ZxidDigest> {
     (zxid > Zxid::ZERO).then_some(digest)
 }
 
-fn sum_of(file: &dyn DiskFile, len: u64) -> Result<Adler32, SnapshotError> {
-    let mut sum = Adler32::new();
-    let mut buf = vec![0; usize::try_from(len).unwrap_or(BUFFER).min(BUFFER)];
-    let mut at = 0;
-    while at < len {
-        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(BUFFER);
-        let read = file.read_at(&mut buf[..want], at)?;
-        if read == 0 {
-            return Err(SnapshotError::Unfinished);
-        }
-        sum.write_slice(&buf[..read]);
-        at += read as u64;
-    }
-    Ok(sum)
-}
-
+mod compress;
 #[cfg(test)]
 mod tests;

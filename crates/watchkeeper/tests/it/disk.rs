@@ -47,6 +47,18 @@ fn tree_py(args: &[&str]) -> Command {
     command
 }
 
+/// How the newest snapshot is packed: what follows the zxid in its name.
+fn newest_packing(dir: &Path) -> String {
+    let files = std::fs::read_dir(version_2(dir)).unwrap();
+    let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let snapshots = names.filter_map(|name| {
+        let rest = name.strip_prefix("snapshot.")?;
+        let (zxid, method) = rest.split_once('.').unwrap_or((rest, ""));
+        Some((i64::from_str_radix(zxid, 16).ok()?, method.to_owned()))
+    });
+    snapshots.max().unwrap().1
+}
+
 fn mismatches(server: &Server) -> String {
     let words = server.four_letter("mntr").unwrap();
     let line = words.lines().find(|line| line.starts_with("zk_digest_mismatches_count"));
@@ -85,8 +97,14 @@ fn both_servers_take_turns_on_one_directory() {
     let apache = configured(control_spec(dir.path()));
     let ours = configured(subject_spec(dir.path()));
     let mut before: Option<String> = None;
-    for (round, spec) in [&apache, &ours, &apache, &ours, &apache].into_iter().enumerate() {
-        let mut server = start(spec);
+    // Each reads what the other has packed.
+    let turns =
+        [(&apache, ""), (&ours, "gz"), (&apache, "snappy"), (&ours, "snappy"), (&apache, "gz")];
+    for (round, (spec, method)) in turns.into_iter().enumerate() {
+        let mut server =
+            start(&spec.clone().with(&format!("snapshot.compression.method={method}")));
+        let said = server.process.output();
+        assert!(!said.contains("problem reading snap") && !said.contains("not usable"), "{said}");
         let found = dump(&server);
         if let Some(before) = &before {
             assert_equal(before, &found, &format!("round {round}"));
@@ -95,6 +113,7 @@ fn both_servers_take_turns_on_one_directory() {
         let round = u32::try_from(round).unwrap();
         let mut writer = write(&server, round);
         before = Some(dump(&server));
+        assert_eq!(newest_packing(dir.path()), method, "round {round}");
         // By turns the power cord and the proper way.
         if round % 2 == 0 {
             server.process.kill().unwrap();

@@ -194,7 +194,6 @@ fn keys_that_cannot_be_kept_stop_the_start() {
         ("sessionRequireClientSASLAuth=true", "sessionRequireClientSASLAuth"),
         ("connection_throttle_tokens=5", "connection_throttle_tokens"),
         ("request_throttle_max_requests=5", "request_throttle_max_requests"),
-        ("snapshot.compression.method=gz", "snapshot.compression.method"),
         ("audit.enable=true", "audit.enable"),
         ("server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\ninitLimit=5\nsyncLimit=2", "server."),
         ("tickTime=soon", "tickTime"),

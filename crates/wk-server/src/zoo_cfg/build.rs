@@ -8,6 +8,7 @@ use super::values::Values;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
+use wk_store::Compression;
 
 /// Builds the configuration; what is missing or does not fit together is added to the findings.
 pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
@@ -161,6 +162,11 @@ fn storage(values: &mut Values) -> Option<StorageConfig> {
         trust_empty_snapshot: values.on("snapshot.trust.empty"),
         digest: values.on("digest.enabled"),
         serialize_last_zxid: values.on("serializeLastProcessedZxid.enabled"),
+        snapshot_compression: match values.text("snapshot.compression.method") {
+            Some("gz") => Compression::Gzip,
+            Some("snappy") => Compression::Snappy,
+            _ => Compression::None,
+        },
         purge_interval: values
             .int::<u64>("autopurge.purgeInterval")
             .filter(|&hours| hours > 0)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wk_store::Compression;
 
 /// Everything a standalone server is told at its start.
 #[derive(Clone, Debug)]
@@ -110,6 +111,8 @@ pub struct StorageConfig {
     pub digest: bool,
     /// The last zxid at the end of snapshots.
     pub serialize_last_zxid: bool,
+    /// How snapshots are packed.
+    pub snapshot_compression: Compression,
     /// Pause between two purges; `None` = never.
     pub purge_interval: Option<Duration>,
     /// Snapshots that a purge keeps.
@@ -229,6 +232,7 @@ impl StorageConfig {
             trust_empty_snapshot: false,
             digest: true,
             serialize_last_zxid: true,
+            snapshot_compression: Compression::None,
             purge_interval: None,
             snap_retain_count: 3,
         }

@@ -126,8 +126,7 @@ keys! {
     "snapshot.trust.empty" Property Bool, = "false",
         Acts, "start with txn logs but without any snapshot";
     "snapshot.compression.method" Property OneOf(&["", "gz", "snappy"]), = "",
-        Refused { off: &[], instead: "compressed snapshots are not there yet: leave it empty" },
-        "compression of snapshots";
+        Acts, "compression of snapshots; what is there is read whatever its compression";
     "digest.enabled" Property Bool, = "true", Acts, "digests of the tree in snapshots and txns";
     "serializeLastProcessedZxid.enabled" Property Bool, = "true",
         Acts, "the last zxid at the end of snapshots";
