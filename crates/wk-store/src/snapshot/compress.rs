@@ -52,7 +52,7 @@ impl Compression {
     /// Does a file begin as one packed so?
     pub(crate) fn begins(self, head: &[u8]) -> bool {
         match self {
-            Self::None => true,
+            Self::None => !Self::Gzip.begins(head) && !Self::Snappy.begins(head),
             Self::Gzip => head.starts_with(GZIP.1),
             Self::Snappy => head.starts_with(SNAPPY.1),
         }
@@ -266,7 +266,8 @@ mod tests {
 
         #[test]
         fn prop_bytes_that_are_none_end_in_an_error_or_an_end(bytes: Vec<u8>, snappy: bool) {
-            let head: &[u8] = if snappy { b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01" } else { b"\x1f\x8b\x08" };
+            let head: &[u8] =
+                if snappy { b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01" } else { b"\x1f\x8b\x08" };
             let file = [head, &bytes].concat();
             let compression = if snappy { Compression::Snappy } else { Compression::Gzip };
             let _ = unpack(compression, &file[..]).read_to_end(&mut Vec::new());
