@@ -48,7 +48,14 @@ pub(super) fn serve(log: &Path) -> Result<()> {
     std::thread::spawn(move || sync(file, &groups, &done, &waker));
     println!("{}", listener.local_addr()?.port());
     let names = (0..LISTED).map(|n| format!("{n:050}")).collect();
-    let disk = Disk { groups: to_log, durable, busy: false, next: 1, records: Vec::new() };
+    let disk = Disk {
+        groups: to_log,
+        durable,
+        busy: false,
+        next: 1,
+        records: Vec::new(),
+        waiting: VecDeque::new(),
+    };
     let chunk = vec![0; CHUNK];
     let limit = Limit { poll, listener, peers: BTreeMap::new(), disk, zxid: 0, names, chunk };
     limit.run()
@@ -86,6 +93,8 @@ struct Disk {
     /// Number of the group that gathers.
     next: u64,
     records: Vec<u8>,
+    /// Who waits for which group, in order.
+    waiting: VecDeque<(u64, usize)>,
 }
 
 struct Limit {
@@ -157,11 +166,13 @@ impl Limit {
             if self.disk.records.is_empty() {
                 self.disk.records = spare;
             }
-            for (id, peer) in &mut self.peers {
+            let waiting = &mut self.disk.waiting;
+            while let Some((_, id)) = waiting.pop_front_if(|(group, _)| *group <= number) {
+                let Some(peer) = self.peers.get_mut(&id) else { continue };
                 while let Some((_, bytes)) = peer.held.pop_front_if(|(group, _)| *group <= number) {
                     peer.ready.extend_from_slice(&bytes);
-                    touched.insert(*id);
                 }
+                touched.insert(id);
             }
         }
     }
@@ -217,11 +228,11 @@ impl Limit {
             self.disk.records.put_bytes(bytes);
         }
         if let (Request::SetData { path, .. }, Some(group)) = (&request, group) {
-            tell(&mut self.peers, path, self.zxid, group);
+            tell(&mut self.peers, &mut self.disk.waiting, path, self.zxid, group);
         }
         let Some(peer) = self.peers.get_mut(&id) else { return Ok(()) };
         peer.watches |= matches!(request, Request::Read { watch: true, .. });
-        let out = peer.room(group);
+        let out = peer.room(id, group, &mut self.disk.waiting);
         let start = frame::begin(out);
         ReplyHeader { xid: header.xid, zxid: Zxid(self.zxid), err: 0 }.encode(out);
         result(&request, &self.names, out);
@@ -231,10 +242,16 @@ impl Limit {
 }
 
 /// An event for everybody who watches: there is one watched znode.
-fn tell(peers: &mut BTreeMap<usize, Peer>, path: &str, zxid: i64, group: u64) {
-    for peer in peers.values_mut().filter(|peer| peer.watches) {
+fn tell(
+    peers: &mut BTreeMap<usize, Peer>,
+    waiting: &mut VecDeque<(u64, usize)>,
+    path: &str,
+    zxid: i64,
+    group: u64,
+) {
+    for (id, peer) in peers.iter_mut().filter(|(_, peer)| peer.watches) {
         peer.watches = false;
-        let out = peer.room(Some(group));
+        let out = peer.room(*id, Some(group), waiting);
         let start = frame::begin(out);
         ReplyHeader { xid: Xid::NOTIFICATION, zxid: Zxid(zxid), err: 0 }.encode(out);
         let kind = EventType::NodeDataChanged;
@@ -277,10 +294,16 @@ impl Disk {
 
 impl Peer {
     /// Where the next reply goes: behind those that wait, if any do or if it waits itself.
-    fn room(&mut self, group: Option<u64>) -> &mut Vec<u8> {
-        let is_new = group.is_some_and(|group| self.held.back().is_none_or(|(g, _)| *g < group));
-        if is_new {
-            self.held.push_back((group.unwrap_or_default(), Vec::new()));
+    fn room(
+        &mut self,
+        id: usize,
+        group: Option<u64>,
+        waiting: &mut VecDeque<(u64, usize)>,
+    ) -> &mut Vec<u8> {
+        let newest = self.held.back().map(|(group, _)| *group);
+        if let Some(group) = group.filter(|group| newest.is_none_or(|newest| newest < *group)) {
+            self.held.push_back((group, Vec::new()));
+            waiting.push_back((group, id));
         }
         match self.held.back_mut() {
             Some((_, bytes)) => bytes,
