@@ -102,6 +102,7 @@ fn own_pace_is_by_how_far_a_rule_looks_back() {
         ("ZkConnectionsRejected", 5000, 10_000),
         ("ZkElectionStorm", 5000, 0),
         ("ZkServerFlapping", 15_000, 0),
+        ("ZkConnectionChurn", 15_000, 60_000),
         ("ZkDataSize", 60_000, 600_000),
     ] {
         let rule = of(name);
