@@ -67,11 +67,13 @@ struct State {
     fell: bool,
 }
 
+/// Of a file, not of whatever has the name by then: a crash may keep a change and lose another
+/// before it.
 #[derive(Clone)]
 enum NameChange {
     Set(String, u64),
-    Remove(String),
-    Rename(String, String),
+    Remove(String, u64),
+    Rename(String, String, u64),
 }
 
 #[derive(Default)]
@@ -194,13 +196,16 @@ impl NameChange {
             Self::Set(name, id) => {
                 names.insert(name, id);
             }
-            Self::Remove(name) => {
-                names.remove(&name);
-            }
-            Self::Rename(from, to) => {
-                if let Some(id) = names.remove(&from) {
-                    names.insert(to, id);
+            Self::Remove(name, id) => {
+                if names.get(&name) == Some(&id) {
+                    names.remove(&name);
                 }
+            }
+            Self::Rename(from, to, id) => {
+                if names.get(&from) == Some(&id) {
+                    names.remove(&from);
+                }
+                names.insert(to, id);
             }
         }
     }
@@ -351,16 +356,16 @@ impl Disk for MemDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut s = self.state();
         s.begin_whole()?;
-        s.names.get(name).ok_or_else(not_found)?;
-        s.change_names(NameChange::Remove(name.into()));
+        let id = *s.names.get(name).ok_or_else(not_found)?;
+        s.change_names(NameChange::Remove(name.into(), id));
         Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut s = self.state();
         s.begin_whole()?;
-        s.names.get(from).ok_or_else(not_found)?;
-        s.change_names(NameChange::Rename(from.into(), to.into()));
+        let id = *s.names.get(from).ok_or_else(not_found)?;
+        s.change_names(NameChange::Rename(from.into(), to.into(), id));
         Ok(())
     }
 
