@@ -112,6 +112,7 @@ impl World {
                 self.planned.push(op);
             }
         }
+        self.say(|| format!("from operation {ops} on, faults at {:?}", self.planned));
         if self.random.percent(15) {
             let used: u64 = self.disk.list().map_or(0, |files| files.iter().map(|f| f.len).sum());
             self.disk.set_capacity(Some(used + self.random.below(6_000)));

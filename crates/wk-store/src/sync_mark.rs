@@ -59,8 +59,9 @@ impl SyncMark {
     }
 }
 
-/// Keeps the mark up to date. Errors are forgiven: a mark that stays behind costs leniency only
-/// where a later loss of power tears a batch as well.
+/// Keeps the mark up to date. A log does not begin without its mark: a loss of power that tears its
+/// first batch would pass for damage, and stop the next start. Later errors are forgiven: a mark
+/// that stays behind makes recovery more lenient.
 #[derive(Default)]
 pub(crate) struct MarkWriter {
     file: Option<Box<dyn DiskFile>>,
@@ -77,8 +78,13 @@ impl MarkWriter {
             },
         };
         let file = self.file.insert(file);
-        file.write_at(&mark.encode(), 0)?;
-        file.sync_data()
+        let begun = file.write_at(&mark.encode(), 0).and_then(|()| file.sync_data());
+        if begun.is_err() {
+            // Of a file whose sync failed, a second sync says nothing: the next is a new one.
+            self.file = None;
+            let _gone = disk.remove(NAME);
+        }
+        begun
     }
 
     /// Moves the mark on.

@@ -344,9 +344,7 @@ impl TxnLog {
         if self.options.force_sync {
             current.file.sync_data().context(path, "sync txn log")?;
             let mark = SyncMark { log: first, offset: header_len };
-            if let Err(err) = self.mark.begin(&*self.disk, mark) {
-                warn!(%err, "cannot write the sync mark");
-            }
+            self.mark.begin(&*self.disk, mark).context(path, "write the sync mark of")?;
             // Broken on purpose, for the simulator to find: the name is left to chance.
             if !is_on(Sabotage::LogRolledUnsynced) {
                 self.disk.sync_dir().context(path, "sync the directory of")?;
