@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
-use crate::names::{LOG, SNAPSHOT};
+use crate::names::{LOG, SNAPSHOT, log_zxid, snapshot_zxid};
 
 /// The folder below dataDir and dataLogDir that says which format the files have.
 const VERSION_DIR: &str = "version-2";
@@ -85,6 +85,38 @@ pub fn open_dirs(
     let dirs = Dirs { snapshots, logs, separate, _locks: Arc::new(locks) };
     dirs.check_contents()?;
     Ok(dirs)
+}
+
+/// Opens the same directories for a look at them or a repair, and keeps servers out meanwhile.
+/// `data_dir` may be `version-2` itself.
+///
+/// # Errors
+/// [`StoreError::DataDir`], exit code 3.
+pub fn open_dirs_to_check(
+    data_dir: &Path,
+    data_log_dir: Option<&Path>,
+) -> Result<Dirs, StoreError> {
+    let inner = |dir: &Path| {
+        let below = dir.join(VERSION_DIR);
+        let dir = if below.is_dir() { below } else { dir.to_path_buf() };
+        let found = dir.canonicalize().map_err(|e| self::data_dir(&dir, &e))?;
+        let named = |name: &str| log_zxid(name).or(snapshot_zxid(name)).is_some();
+        let holds = OsDisk::new(&found).list().map_err(|e| self::data_dir(&found, &e))?;
+        if found.ends_with(VERSION_DIR) || holds.iter().any(|entry| named(&entry.name)) {
+            return Ok(found);
+        }
+        Err(self::data_dir(&found, &"it holds no version-2, no snapshot and no txn log"))
+    };
+    let snapshots = inner(data_dir)?;
+    let logs = data_log_dir.map(inner).transpose()?.filter(|dir| *dir != snapshots);
+    let separate = logs.is_some();
+    let mut locks = vec![lock(&snapshots)?];
+    if let Some(logs) = &logs {
+        locks.push(lock(logs)?);
+    }
+    let snapshots: Arc<dyn Disk> = Arc::new(OsDisk::new(snapshots));
+    let logs = logs.map_or_else(|| snapshots.clone(), |dir| Arc::new(OsDisk::new(dir)));
+    Ok(Dirs { snapshots, logs, separate, _locks: Arc::new(locks) })
 }
 
 /// The canonical path of `version-2` below `parent`.

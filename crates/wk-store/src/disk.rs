@@ -104,7 +104,12 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let path = self.path(name);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            // For looking at; whatever changes it will fail.
+            Err(e) if is_read_only(&e) => File::open(&path)?,
+            opened => opened?,
+        };
         Ok(Box::new(OsFile(file)))
     }
 
@@ -123,6 +128,10 @@ impl Disk for OsDisk {
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+}
+
+fn is_read_only(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 struct OsFile(File);

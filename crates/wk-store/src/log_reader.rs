@@ -62,12 +62,13 @@ pub struct BadPlace {
 impl<'d> LogReader<'d> {
     /// Opens the log file whose name has the zxid `first`.
     pub fn open(disk: &'d dyn Disk, first: Zxid) -> Result<Head<'d>, StoreError> {
-        let name = log_name(first);
-        let path = || disk.path(&name);
-        let file = disk.open(&name).context(path, "open txn log")?;
-        let len = file.len().context(path, "read txn log")?;
-        let mut reader = LogReader { disk, name, file, len, base: 0, window: Vec::new(), at: 0 };
-        reader.fill(frame::HEADER_LEN)?;
+        Self::open_named(disk, &log_name(first))
+    }
+
+    /// Opens the log file of that name, whatever it is.
+    pub fn open_named(disk: &'d dyn Disk, name: &str) -> Result<Head<'d>, StoreError> {
+        let mut reader = Self::open_headless(disk, name)?;
+        reader.skip_to(0)?;
         let head = &reader.window[..frame::HEADER_LEN.min(reader.window.len())];
         // The last eight bytes, the dbid, are not looked at: Apache's server never does.
         if head.len() == frame::HEADER_LEN && head[..8] == frame::HEADER[..8] {
@@ -79,6 +80,35 @@ impl<'d> LogReader<'d> {
             return Ok(Head::Blank);
         }
         Err(StoreError::BadLogHeader { path: disk.path(&reader.name) })
+    }
+
+    /// Opens a file whose header may be anything, and reads on behind it.
+    pub fn open_headless(disk: &'d dyn Disk, name: &str) -> Result<Self, StoreError> {
+        let name = name.to_owned();
+        let path = || disk.path(&name);
+        let file = disk.open(&name).context(path, "open txn log")?;
+        let len = file.len().context(path, "read txn log")?;
+        let mut reader = LogReader { disk, name, file, len, base: 0, window: Vec::new(), at: 0 };
+        reader.skip_to(frame::HEADER_LEN as u64)?;
+        Ok(reader)
+    }
+
+    /// Length of the file.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Never: a header is there at least.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Goes on reading at `offset`, where a record begins.
+    pub fn skip_to(&mut self, offset: u64) -> Result<(), StoreError> {
+        self.window.clear();
+        self.at = 0;
+        self.base = offset.min(self.len);
+        self.fill(frame::HEADER_LEN)
     }
 
     /// The file's name.

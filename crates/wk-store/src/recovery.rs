@@ -195,9 +195,7 @@ fn load_newest(
 ) -> Result<Option<(Tree, Option<ZxidDigest>)>, StoreError> {
     let mut corrupt = false;
     for (zxid, name) in list(disk, snapshot_zxid)?.into_iter().rev().take(SNAPSHOTS_TRIED_MAX) {
-        let loaded = SnapshotFile::open(disk, &name)
-            .and_then(|file| Ok((load_image(&file, options)?, file)));
-        let err = match loaded {
+        let err = match load_snapshot(disk, &name, options) {
             Ok((mut tree, file)) => {
                 tree.set_last_zxid(zxid);
                 report.snapshot = Some(SnapshotInfo { zxid, len: file.len() });
@@ -220,6 +218,30 @@ fn load_newest(
         }),
         _ => Ok(None),
     }
+}
+
+/// A snapshot for looking at.
+pub struct LoadedSnapshot {
+    /// What is in it, which may be a little of everything while txns went on.
+    pub tree: Tree,
+    /// Its digest part.
+    pub digest: Option<ZxidDigest>,
+}
+
+/// Loads a snapshot for looking at: TTL znodes are taken for such.
+pub fn load_snapshot_file(disk: &dyn Disk, name: &str) -> Result<LoadedSnapshot, SnapshotError> {
+    let options = TreeOptions { extended_types: true, ..TreeOptions::default() };
+    let (tree, file) = load_snapshot(disk, name, &options)?;
+    Ok(LoadedSnapshot { tree, digest: file.digest })
+}
+
+/// Loads a snapshot, every byte of which is checked.
+pub(crate) fn load_snapshot(
+    disk: &dyn Disk,
+    name: &str,
+    options: &TreeOptions,
+) -> Result<(Tree, SnapshotFile), SnapshotError> {
+    SnapshotFile::open(disk, name).and_then(|file| Ok((load_image(&file, options)?, file)))
 }
 
 fn load_image(file: &SnapshotFile, options: &TreeOptions) -> Result<Tree, SnapshotError> {
@@ -246,4 +268,4 @@ fn load_image(file: &SnapshotFile, options: &TreeOptions) -> Result<Tree, Snapsh
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

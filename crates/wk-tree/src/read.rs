@@ -1,6 +1,6 @@
 //! Reads: borrowed answers, nothing copied, permissions checked.
 
-use wk_proto::{AclList, AclRef, ErrorCode, Id, Perms, SessionId, Stat, Wall};
+use wk_proto::{AclList, AclRef, ErrorCode, Id, Perms, SessionId, Stat, StatPersisted, Wall};
 
 use crate::acl_table::NodeAcl;
 use crate::node::{NIL, Node, NodeId, OwnerKind, ROOT};
@@ -155,11 +155,16 @@ impl Tree {
 
     /// Every znode in pre-order, with its data and stat, for tools and checkers.
     pub fn for_each(&self, mut see: impl FnMut(&str, Option<&[u8]>, &Stat)) {
+        self.for_each_stored(|path, data, stat, _| see(path, data, stat));
+    }
+
+    /// The same with the stat as it is stored: other in cversion and the owners of containers.
+    pub fn for_each_stored(&self, mut see: impl FnMut(&str, Option<&[u8]>, &Stat, &StatPersisted)) {
         let root = self.nodes.get(ROOT);
-        see("/", root.data(), &self.client_stat(root));
+        see("/", root.data(), &self.client_stat(root), &root.stat());
         self.walk_below(ROOT, |id| {
             let node = self.nodes.get(id);
-            see(&self.path_of(id), node.data(), &self.client_stat(node));
+            see(&self.path_of(id), node.data(), &self.client_stat(node), &node.stat());
         });
     }
 

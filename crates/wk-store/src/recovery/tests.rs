@@ -1,7 +1,7 @@
 //! Recovering: what is replayed, what is cut, what is refused and in which words.
 
 mod crash;
-mod history;
+pub(crate) mod history;
 
 use std::sync::Arc;
 

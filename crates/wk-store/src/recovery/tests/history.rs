@@ -11,7 +11,7 @@ use crate::mem_disk::MemDisk;
 use crate::testing::options;
 use crate::txn_log::TxnLog;
 
-pub(super) struct History {
+pub(crate) struct History {
     /// Record and digest of the txns 1, 2, ...
     txns: Vec<(Vec<u8>, u64)>,
     model: Tree,
@@ -20,7 +20,7 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(len: i64) -> Self {
+    pub(crate) fn new(len: i64) -> Self {
         let model = Tree::new(TreeOptions::default());
         let mut history = Self { txns: Vec::new(), model, next_node: 0, nodes: Vec::new() };
         for zxid in 1..=len {
@@ -29,12 +29,12 @@ impl History {
         history
     }
 
-    pub(super) fn record(&self, zxid: Zxid) -> &[u8] {
+    pub(crate) fn record(&self, zxid: Zxid) -> &[u8] {
         &self.txns[usize::try_from(zxid.0).unwrap() - 1].0
     }
 
     /// The digest after `zxid`.
-    pub(super) fn digest(&self, zxid: Zxid) -> u64 {
+    pub(crate) fn digest(&self, zxid: Zxid) -> u64 {
         match usize::try_from(zxid.0).unwrap() {
             0 => Tree::new(TreeOptions::default()).digest(),
             n => self.txns[n - 1].1,
@@ -42,7 +42,7 @@ impl History {
     }
 
     /// The tree after `zxid`.
-    pub(super) fn tree(&self, zxid: Zxid) -> Tree {
+    pub(crate) fn tree(&self, zxid: Zxid) -> Tree {
         let mut tree = Tree::new(TreeOptions::default());
         for z in 1..=zxid.0 {
             self.apply(&mut tree, Zxid(z));
@@ -50,7 +50,7 @@ impl History {
         tree
     }
 
-    pub(super) fn apply(&self, tree: &mut Tree, zxid: Zxid) {
+    pub(crate) fn apply(&self, tree: &mut Tree, zxid: Zxid) {
         let record = wk_proto::txn::Record::decode(self.record(zxid)).unwrap();
         tree.apply(&record.header, &record.txn, &mut Applied::quiet());
     }
@@ -119,20 +119,20 @@ impl History {
     }
 
     /// Appends the txns of `zxids` to the log, one batch.
-    pub(super) fn append(&self, log: &mut TxnLog, zxids: std::ops::RangeInclusive<i64>) {
+    pub(crate) fn append(&self, log: &mut TxnLog, zxids: std::ops::RangeInclusive<i64>) {
         for zxid in zxids {
             log.append(Zxid(zxid), self.record(Zxid(zxid)));
         }
     }
 }
 
-pub(super) fn dirs(disk: &MemDisk) -> Dirs {
+pub(crate) fn dirs(disk: &MemDisk) -> Dirs {
     Dirs::same(Arc::new(disk.clone()))
 }
 
 /// The bytes of a log file that holds the txns 1 to `len` and a little padding, and where each
 /// record begins.
-pub(super) fn log_file(history: &History, len: i64) -> (Vec<u8>, Vec<usize>) {
+pub(crate) fn log_file(history: &History, len: i64) -> (Vec<u8>, Vec<usize>) {
     let disk = MemDisk::new();
     let mut log = TxnLog::new(Arc::new(disk.clone()), Zxid::ZERO, options());
     let mut starts = vec![16];
