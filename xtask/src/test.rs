@@ -103,6 +103,11 @@ const PEER_GROUPS: &[Group] = &[
         needs: &[Peer::ZooKeeper, Peer::Python],
     },
     Group {
+        module: "tools",
+        title: "our tools beside Apache's on one directory",
+        needs: &[Peer::ZooKeeper, Peer::Python],
+    },
+    Group {
         module: "channels",
         title: "mail by aiosmtpd, DingTalk, webhook",
         needs: &[Peer::Python],

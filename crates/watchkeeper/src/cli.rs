@@ -11,6 +11,7 @@ use crate::agent;
 use crate::alarm::{incidents, notify, quiet, status, top, why};
 use crate::completion;
 use crate::demo;
+use crate::files::{classic, cleanup, fsck, snapshot, txnlog};
 use crate::rules;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
@@ -56,12 +57,17 @@ enum Command {
     Rules(rules::Args),
     Silence(quiet::SilenceArgs),
     Maintenance(quiet::MaintenanceArgs),
+    Snapshot(snapshot::Args),
+    Txnlog(txnlog::Args),
+    Fsck(fsck::Args),
+    Cleanup(cleanup::Args),
     Completion(completion::Args),
 }
 
 /// Reads the process's arguments.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(spell(std::env::args_os().collect()))
+    let args: Vec<_> = std::env::args_os().collect();
+    Cli::try_parse_from(classic::spell(&args).unwrap_or_else(|| spell(args)))
 }
 
 /// Rewrites the spellings that scripts already use into ours: a server named before the verb,
@@ -123,6 +129,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rules(args) => rules::run(&args),
         Command::Silence(args) => quiet::silence(&args),
         Command::Maintenance(args) => quiet::maintenance(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Txnlog(args) => txnlog::run(&args),
+        Command::Fsck(args) => fsck::run(&args),
+        Command::Cleanup(args) => cleanup::run(&args),
         Command::Completion(args) => completion::run(&args),
     }
 }

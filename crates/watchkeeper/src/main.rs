@@ -6,6 +6,7 @@ mod cli;
 mod completion;
 mod demo;
 mod exit;
+mod files;
 mod logging;
 mod print;
 mod rules;

@@ -13,16 +13,16 @@ use wk_tree::TreeOptions;
 use crate::harness::{cache, control_spec, peer, start, subject_spec};
 
 /// Keys under which both servers write everything there is, and several snapshots of it.
-fn configured(spec: ServerSpec) -> ServerSpec {
+pub(crate) fn configured(spec: ServerSpec) -> ServerSpec {
     spec.with("extendedTypesEnabled=true").with("snapCount=60").with("preAllocSize=16")
 }
 
-fn version_2(dir: &Path) -> PathBuf {
+pub(crate) fn version_2(dir: &Path) -> PathBuf {
     dir.join("data/version-2")
 }
 
 /// Writes one of everything; the session that owns the ephemerals lives on.
-fn write(server: &Server, round: u32) -> Process {
+pub(crate) fn write(server: &Server, round: u32) -> Process {
     let mut command = tree_py(&["write", &server.address(), &round.to_string()]);
     let log = server.dir.join(format!("writer-{round}.log"));
     let mut writer = Process::start("the writer", &mut command, &log).unwrap();

@@ -47,6 +47,7 @@ mod sessions;
 mod shell;
 mod tap;
 mod tls;
+mod tools;
 mod up;
 mod words;
 mod zkcli;
