@@ -36,6 +36,11 @@ const PEER_GROUPS: &[Group] = &[
         title: "our secure port: zkCli, kazoo, our verbs",
         needs: &[Peer::ZooKeeper, Peer::Python],
     },
+    Group {
+        module: "logins",
+        title: "logins by SASL: zkCli, kazoo",
+        needs: &[Peer::ZooKeeper, Peer::PythonSasl],
+    },
     Group { module: "rust_client", title: "zookeeper-client 0.11.2", needs: &[] },
     Group {
         module: "canary",

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wk_proto::SessionId;
 
+use crate::sasl::SaslOptions;
+
 /// Settings of a node. All of them are legal values: the shell has checked them.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -28,6 +30,11 @@ pub struct NodeConfig {
     pub reap_interval: Duration,
     /// How many of them may be deleted a minute (`znode.container.maxPerMinute`).
     pub reap_per_minute_max: u32,
+    /// A connection must have an identity of one of these schemes before it asks for anything;
+    /// empty: it need not (`enforce.auth.schemes`).
+    pub schemes_required: Vec<String>,
+    /// Logins by SASL, if there are any.
+    pub sasl: Option<SaslOptions>,
 }
 
 impl Default for NodeConfig {
@@ -43,6 +50,8 @@ impl Default for NodeConfig {
             seed: 0,
             reap_interval: Duration::from_mins(1),
             reap_per_minute_max: 10_000,
+            schemes_required: Vec::new(),
+            sasl: None,
         }
     }
 }

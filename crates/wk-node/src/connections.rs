@@ -7,6 +7,7 @@ use std::time::Duration;
 use wk_proto::{Id, Mono, OpCode, SessionId, Wall, Zxid};
 
 use crate::input::ConnId;
+use crate::sasl::Exchange;
 
 /// Reads that may wait behind a connection's writes. They are all answered in the step that answers
 /// the write, so this bounds what that step may add to the connection's output.
@@ -87,6 +88,8 @@ pub struct Connection {
     pub(crate) read_only: Option<bool>,
     /// Its identities, the address first.
     pub(crate) ids: Vec<Id>,
+    /// How far its login by SASL is, once it has begun one.
+    pub(crate) login: Option<Box<Exchange>>,
     /// Requests without a reply, oldest first. The front is never a read that could be answered.
     pub(crate) queue: VecDeque<Queued>,
     /// Those of them that are not writes; see [`READS_QUEUED_MAX`].
@@ -106,6 +109,7 @@ impl Connection {
             timeout: Duration::ZERO,
             read_only: None,
             ids: vec![Id { scheme: "ip".to_owned(), id: peer.ip().to_canonical().to_string() }],
+            login: None,
             queue: VecDeque::new(),
             queued_reads: 0,
             throttled: false,

@@ -88,6 +88,8 @@ pub enum CloseReason {
     UnknownOperation,
     /// The credentials were refused.
     AuthFailed,
+    /// It has none of the identities that are demanded.
+    Unproved,
     /// A write could not be made durable.
     LogFailed,
 }

@@ -36,6 +36,8 @@ pub struct Node {
     pub(crate) syncs: VecDeque<(Zxid, ConnId)>,
     /// Reads and syncs in the queues of all connections.
     pub(crate) queued_reads: usize,
+    /// Tokens of logins that have come.
+    pub(crate) logins: u64,
     /// Appends become durable; false from `LogFailed` to `LogHealed`.
     pub(crate) log_ok: bool,
     pub(crate) reaper: Reaper,
@@ -68,6 +70,7 @@ impl Node {
             pipeline: Pipeline::new(),
             syncs: VecDeque::new(),
             queued_reads: 0,
+            logins: 0,
             log_ok: true,
             stats: Stats::default(),
             applied: Applied::default(),

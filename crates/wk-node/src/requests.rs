@@ -22,6 +22,8 @@ impl Node {
         match op {
             // Credentials count from the moment they come: outside of the order of requests.
             Some(OpCode::Auth) => return self.authenticate(asked, &mut reader, out),
+            Some(OpCode::Sasl) => return self.sasl(asked, &mut reader, out),
+            _ if self.refuse_unproved(asked, out) => return,
             Some(op) if op.is_write() && op != OpCode::Check && op != OpCode::CreateSession => {
                 match Request::decode(op, &mut reader) {
                     Ok(request) => self.write(now, asked, Ok(&request), out),

@@ -22,6 +22,8 @@ pub enum Peer {
     Curator,
     /// kazoo 2.11.0 with its own tests, and the SMTP server aiosmtpd, in a Python venv.
     Python,
+    /// kazoo 2.11.0 with pure-sasl, which its logins need, in a Python venv of its own.
+    PythonSasl,
     /// Prometheus and promtool.
     Prometheus,
     /// iptables and strace.
@@ -41,6 +43,7 @@ impl Peer {
             Self::ZooKeeperAt(version) => version.title(),
             Self::Curator => "Curator 5.9.0",
             Self::Python => "kazoo 2.11.0 and aiosmtpd 1.4.6",
+            Self::PythonSasl => "kazoo 2.11.0 with pure-sasl 0.6.2",
             Self::Prometheus => "Prometheus with promtool",
             Self::FaultTools => "iptables and strace",
             Self::PromqlOracle => "Prometheus' PromQL suite",
@@ -60,6 +63,7 @@ impl Peer {
             Self::ZooKeeperAt(version) => zookeeper(cache, version, say),
             Self::Curator => jars(cache, "curator-5.9.0", &curator_jars(), say),
             Self::Python => python(cache, say),
+            Self::PythonSasl => python_sasl(cache, say),
             Self::Prometheus => debs(cache, "prometheus", &["prometheus"], say),
             Self::FaultTools => debs(cache, "fault-tools", &["iptables", "strace"], say),
             Self::PromqlOracle => promql_oracle(cache, say),
@@ -146,6 +150,21 @@ fn python(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
         let mut tar = Command::new("tar");
         run("tar", tar.arg("xzf").arg(archive).arg("-C").arg(dir.join("sdist")))?;
         Ok(())
+    })?;
+    Ok(dir)
+}
+
+/// A venv with kazoo and what it needs to log in by SASL.
+fn python_sasl(cache: &Cache, say: &dyn Fn(&str)) -> Result<PathBuf> {
+    const PACKAGES: [&str; 2] = ["kazoo==2.11.0", "pure-sasl==0.6.2"];
+    let dir = cache.path("python-sasl");
+    cache.once("python-sasl", &PACKAGES.join(" "), || {
+        Tool::Python.ensure(cache, say)?;
+        say("fetching kazoo and pure-sasl with pip");
+        fresh_dir(&dir)?;
+        run("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
+        let mut pip = Command::new(dir.join("bin/pip"));
+        run("pip install", pip.args(["install", "-q"]).args(PACKAGES)).map(drop)
     })?;
     Ok(dir)
 }

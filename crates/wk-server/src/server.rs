@@ -25,6 +25,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot, watch};
 use tracing::info;
+use wk_node::sasl::{SaslOptions, Secret};
 use wk_node::{Node, NodeConfig, Now};
 use wk_proto::{SessionId, Zxid};
 use wk_store::{
@@ -305,8 +306,8 @@ fn tree_options(config: &ServerConfig) -> TreeOptions {
             super_digest: config.tree.super_digest.clone(),
             x509: config.tree.x509_scheme,
             x509_super: config.tree.x509_super.clone(),
-            sasl: false,
-            any_sasl: None,
+            sasl: config.tree.sasl_scheme,
+            any_sasl: config.tree.any_sasl.clone(),
         },
         hash_seed: random(),
     }
@@ -315,6 +316,11 @@ fn tree_options(config: &ServerConfig) -> TreeOptions {
 /// A number that nobody can guess: the keys of std's hash state come from the operating system.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// What nonces are made from: the operating system's keys of hash states.
+fn unguessable() -> Secret {
+    Secret((0..4).map(|_| format!("{:016x}", random())).collect())
 }
 
 fn snapshot_options(config: &ServerConfig) -> SnapshotOptions {
@@ -337,6 +343,8 @@ fn node_config(config: &ServerConfig, now: Now) -> NodeConfig {
         seed: random(),
         reap_interval: config.tree.container_check_interval,
         reap_per_minute_max: config.tree.container_per_minute,
+        schemes_required: config.schemes_required.clone(),
+        sasl: config.sasl.clone().map(|sasl| SaslOptions { nonce_secret: unguessable(), ..sasl }),
     }
 }
 

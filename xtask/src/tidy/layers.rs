@@ -61,6 +61,7 @@ const CORE_ALLOWED: &[&str] = &[
     "crc32fast",
     "foldhash",
     "hashbrown",
+    "md-5",
     "regex",
     "saphyr-parser",
     "serde",

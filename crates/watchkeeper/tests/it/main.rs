@@ -32,6 +32,7 @@ mod host;
 mod hostile;
 mod kazoo;
 mod keys;
+mod logins;
 mod probes;
 mod product;
 mod prometheus;

@@ -11,6 +11,7 @@ use wk_tree::TreeOptions;
 
 use super::*;
 
+mod logins;
 mod order;
 mod sessions;
 

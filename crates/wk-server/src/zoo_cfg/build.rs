@@ -3,8 +3,8 @@
 use super::config::{
     AdminConfig, Limits, MetricsProvider, ServerConfig, StorageConfig, TreeConfig, WordList,
 };
-use super::tls;
 use super::values::Values;
+use super::{logins, tls};
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
     let client_addr = client_addr(values, server_line.as_deref());
     let tls = tls::tls(values);
     let has_x509 = tls.is_some() || schemes.x509;
+    let schemes_required = logins::required(values, has_x509, schemes.sasl);
+    let sasl = logins::sasl(values);
     Some(ServerConfig {
         client_addr,
         listen_backlog: values.int::<u32>("clientPortListenBacklog").filter(|&n| n > 0),
@@ -43,8 +45,10 @@ pub(super) fn build(values: &mut Values) -> Option<ServerConfig> {
         limits: limits(values),
         words: words(values),
         storage,
-        tree: TreeConfig { x509_scheme: has_x509, ..tree(values) },
+        tree: TreeConfig { x509_scheme: has_x509, sasl_scheme: schemes.sasl, ..tree(values) },
         tls,
+        sasl,
+        schemes_required,
         admin: AdminConfig {
             enabled: values.on("admin.enableServer"),
             address: values.text("admin.serverAddress").unwrap_or("0.0.0.0").to_owned(),
@@ -102,6 +106,8 @@ fn tree(values: &Values) -> TreeConfig {
             .map(ToOwned::to_owned),
         digest_scheme: values.on("DigestAuthenticationProvider.enabled"),
         x509_scheme: false,
+        sasl_scheme: false,
+        any_sasl: values.text("letAnySaslUserDoX").map(ToOwned::to_owned),
         x509_super: values.text("X509AuthenticationProvider.superUser").map(ToOwned::to_owned),
     }
 }
@@ -265,6 +271,7 @@ fn servers(values: &mut Values) -> Option<String> {
 #[derive(Default)]
 struct Schemes {
     x509: bool,
+    sasl: bool,
 }
 
 /// Refuses classes of authentication schemes other than the built-in ones.
@@ -277,7 +284,10 @@ fn providers(values: &mut Values) -> Schemes {
             continue;
         }
         let instead = match class {
-            "SASLAuthenticationProvider" => "SASL is not there yet: use digest ACLs",
+            "SASLAuthenticationProvider" => {
+                schemes.sasl = true;
+                continue;
+            }
             "X509AuthenticationProvider" => {
                 schemes.x509 = true;
                 continue;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wk_node::sasl::SaslOptions;
 use wk_store::Compression;
 
 /// Everything a standalone server is told at its start.
@@ -26,6 +27,10 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// TLS towards clients, if it is asked for.
     pub tls: Option<TlsSettings>,
+    /// Logins by SASL, if there are any.
+    pub sasl: Option<SaslOptions>,
+    /// A client must have an identity of one of these schemes; empty: it need not.
+    pub schemes_required: Vec<String>,
     /// The four-letter words that are answered.
     pub words: WordList,
     /// Directories and files.
@@ -140,6 +145,10 @@ pub struct TreeConfig {
     pub x509_scheme: bool,
     /// Subject of the superuser's certificate.
     pub x509_super: Option<String>,
+    /// Whether the scheme sasl exists.
+    pub sasl_scheme: bool,
+    /// The id that any SASL user matches.
+    pub any_sasl: Option<String>,
 }
 
 /// The AdminServer, which wk-web serves.
@@ -189,6 +198,8 @@ impl ServerConfig {
             max_session_timeout: tick_time * 20,
             limits: Limits::default(),
             tls: None,
+            sasl: None,
+            schemes_required: Vec::new(),
             words: WordList::All,
             storage: StorageConfig::for_directory(dir),
             tree: TreeConfig::default(),
@@ -251,6 +262,8 @@ impl Default for TreeConfig {
             digest_scheme: true,
             x509_scheme: false,
             x509_super: None,
+            sasl_scheme: false,
+            any_sasl: None,
         }
     }
 }

@@ -8,7 +8,9 @@
 mod build;
 mod config;
 mod docs;
+mod jaas;
 mod key;
+mod logins;
 mod properties;
 mod table;
 mod tls;

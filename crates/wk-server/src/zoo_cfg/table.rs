@@ -24,8 +24,11 @@ const NO_REVOCATION: Effect = Refused {
 };
 const NO_PASSWORD: Effect =
     Meaningless("stores are PEM files with plain keys, which have no password");
-const SASL: Effect =
-    Refused { off: &[], instead: "SASL is not there yet: take the key out, and use digest ACLs" };
+const KERBEROS: Effect = Refused {
+    off: &[],
+    instead: "logins by Kerberos are not there: take the key out, and use DigestLoginModule in the \
+              JAAS file, or certificates",
+};
 const QUORUM_TLS: Effect =
     Refused { off: &[], instead: "TLS between servers comes with ensembles: take the key out" };
 const THROTTLING: Effect =
@@ -164,7 +167,7 @@ keys! {
         "hash of digest ids";
     "authProvider.*" Property Text, = "",
         Acts,
-        "Java class of an authentication scheme: digest and ip are built in, others are refused";
+        "Java class of an authentication scheme: those of digest, ip, x509 and sasl are built in";
     "enforceQuota" Property Bool, = "false", Acts, "refuse writes beyond a hard quota";
     "enableEagerACLCheck" Property Bool, = "false",
         Ensemble, "check ACLs before a request goes to the leader";
@@ -178,29 +181,33 @@ keys! {
         "write an audit log";
     "audit.impl.class" Property Text, = "",
         Meaningless("the audit log is not there yet"), "Java class that writes the audit log";
-    // SASL.
-    "sasl.serverconfig" Property Text, = "", SASL, "JAAS section of the server";
-    "kerberos.removeHostFromPrincipal" Property Bool, = "false", SASL, "short Kerberos names";
-    "kerberos.removeRealmFromPrincipal" Property Bool, = "false", SASL, "short Kerberos names";
-    "kerberos.canonicalizeHostNames" Property Bool, = "false",
-        SASL, "host names of Kerberos principals";
-    "security.auth_to_local" Property Text, = "", SASL, "rules for Kerberos names";
-    "sessionRequireClientSASLAuth" Property Bool, = "false", SASL, "refuse clients without SASL";
-    "allowSaslFailedClients" Property Bool, = "false", SASL, "keep clients whose SASL fails";
-    "enforce.auth.enabled" Property Bool, = "false",
-        SASL, "refuse clients without one of the schemes";
-    "enforce.auth.schemes" Property Text, = "", SASL, "the schemes of enforce.auth.enabled";
-    "requireKerberosConfig" Property Bool, = "false",
-        SASL, "stop without a Kerberos configuration";
-    "server.realm" Property Text, = "", SASL, "Kerberos realm";
-    "kinit" Property Text, = "/usr/bin/kinit", SASL, "program that renews tickets";
+    // Logins by SASL.
+    "java.security.auth.login.config" Bare Text, = "",
+        Acts, "JAAS file; its section Server has the users of DIGEST-MD5";
+    "sasl.serverconfig" Property Text, = "", Acts, "another name of that section";
     "SASLAuthenticationProvider.superPassword" Property Text, = "",
-        SASL, "password of the SASL superuser";
-    "superUser" Property Text, = "", SASL, "SASL ids of superusers";
-    "superUser*" Property Text, = "", SASL, "SASL ids of superusers";
-    "letAnySaslUserDoX" Property Text, = "", SASL, "id that any SASL user matches";
-    "java.security.auth.login.config" Bare Text, = "", SASL, "JAAS file";
-    "java.security.krb5.conf" Bare Text, = "", SASL, "Kerberos configuration";
+        Acts, "password of the SASL user super, instead of that in the JAAS file";
+    "superUser" Property Text, = "", Acts, "SASL user who is a superuser";
+    "superUser.*" Property Text, = "", Acts, "further ones";
+    "letAnySaslUserDoX" Property Text, = "", Acts, "id in ACLs that any SASL user matches";
+    "allowSaslFailedClients" Property Bool, = "false",
+        Acts, "keep clients whose login fails, without an identity";
+    "sessionRequireClientSASLAuth" Property Bool, = "false",
+        Acts, "refuse requests of clients that have not logged in by SASL";
+    "enforce.auth.enabled" Property Bool, = "false",
+        Acts, "refuse requests of clients that have no identity of enforce.auth.schemes";
+    "enforce.auth.schemes" Property Text, = "",
+        Acts, "schemes, separated by commas, one of which is enough";
+    "kerberos.removeHostFromPrincipal" Property Bool, = "false", KERBEROS, "short Kerberos names";
+    "kerberos.removeRealmFromPrincipal" Property Bool, = "false", KERBEROS, "short Kerberos names";
+    "kerberos.canonicalizeHostNames" Property Bool, = "false",
+        KERBEROS, "host names of Kerberos principals";
+    "security.auth_to_local" Property Text, = "", KERBEROS, "rules for Kerberos names";
+    "requireKerberosConfig" Property Bool, = "false",
+        KERBEROS, "stop without a Kerberos configuration";
+    "server.realm" Property Text, = "", KERBEROS, "Kerberos realm";
+    "kinit" Property Text, = "/usr/bin/kinit", KERBEROS, "program that renews tickets";
+    "java.security.krb5.conf" Bare Text, = "", KERBEROS, "Kerberos configuration";
     // TLS.
     "fips-mode" Property Bool, = "true",
         Meaningless("it chooses among Java's TLS providers"), "FIPS restrictions of Java's TLS";
