@@ -8,7 +8,7 @@ mod doorman;
 mod settings;
 mod stream;
 
-pub(crate) use doorman::{DoorReport, Doorman, Guest};
+pub(crate) use doorman::{DoorReport, Doorman, Guest, Turned};
 pub(crate) use settings::Reloading;
 pub use settings::{ClientAuth, TlsError, TlsSettings, TlsVersion, cipher_suite_names};
 pub(crate) use stream::TlsStream;

@@ -5,7 +5,7 @@ use super::{Driver, LISTENERS};
 use crate::metrics::Counter;
 use crate::server::ExitReason;
 use crate::socket::Transport;
-use crate::tls::{DoorReport, Guest};
+use crate::tls::{DoorReport, Guest, Turned};
 use crate::zoo_cfg::ServerConfig;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Interest, Poll, Token};
@@ -207,14 +207,18 @@ impl Driver {
                 self.accepting.at_the_door -= 1;
                 self.let_in(Transport::Tls(Box::new(stream)), peer, port, subject.as_deref());
             }
-            DoorReport::Refused { peer, port, shook_hands } => {
+            DoorReport::Refused { peer, port, why } => {
                 self.accepting.at_the_door -= 1;
                 self.accepting.left(port, peer);
-                if shook_hands {
-                    self.registry.count(Counter::UnsuccessfulHandshake, 1);
-                    self.handshakes_failed += 1;
-                } else {
-                    self.registry.count(Counter::SessionlessConnectionsExpired, 1);
+                match why {
+                    Turned::Handshake => {
+                        self.registry.count(Counter::UnsuccessfulHandshake, 1);
+                        self.handshakes_failed += 1;
+                    }
+                    Turned::Silent => {
+                        self.registry.count(Counter::SessionlessConnectionsExpired, 1);
+                    }
+                    Turned::Left => {}
                 }
             }
             DoorReport::Panicked => {

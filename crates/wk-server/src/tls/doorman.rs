@@ -55,11 +55,22 @@ pub(crate) enum DoorReport {
         peer: SocketAddr,
         /// By which listening socket.
         port: usize,
-        /// It began to speak TLS, or had to.
-        shook_hands: bool,
+        /// Why.
+        why: Turned,
     },
     /// The thread has panicked: nobody comes in by TLS any more.
     Panicked,
+}
+
+/// Why a guest is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// Its handshake failed or took too long.
+    Handshake,
+    /// It said nothing at all on a unified port for too long.
+    Silent,
+    /// It left by itself before it had said anything.
+    Left,
 }
 
 enum Job {
@@ -196,13 +207,13 @@ impl<R: Fn(DoorReport)> Door<R> {
         let watched = self.poll.registry().register(&mut guest.stream, Token(number), interest);
         if let Err(err) = watched {
             error!(%err, "cannot watch a connection");
-            return self.refuse(guest, false);
+            return self.refuse(guest, Turned::Left);
         }
         let unified = guest.unified;
         let mut waiting = Waiting { guest, session: None };
         if !unified && let Err(err) = self.begin(&mut waiting) {
             error!(%err, "cannot begin a handshake");
-            return self.refuse(waiting.guest, true);
+            return self.refuse(waiting.guest, Turned::Handshake);
         }
         self.guests.insert(number, waiting);
         self.deadlines.push_back((Instant::now() + self.patience, number));
@@ -223,7 +234,7 @@ impl<R: Fn(DoorReport)> Door<R> {
                 Ok(Some(true)) => {
                     if let Err(err) = self.begin(&mut waiting) {
                         error!(%err, "cannot begin a handshake");
-                        return self.refuse(waiting.guest, true);
+                        return self.refuse(waiting.guest, Turned::Handshake);
                     }
                 }
                 Ok(Some(false)) => return self.let_in(waiting, Stand::Plain),
@@ -231,7 +242,7 @@ impl<R: Fn(DoorReport)> Door<R> {
                     self.guests.insert(number, waiting);
                     return;
                 }
-                Err(_) => return self.refuse(waiting.guest, false),
+                Err(_) => return self.refuse(waiting.guest, Turned::Left),
             }
         }
         let stand = match &mut waiting.session {
@@ -252,11 +263,11 @@ impl<R: Fn(DoorReport)> Door<R> {
             (Stand::Done, Some(session)) => {
                 let Ok(subject) = subject_of(&session) else {
                     debug!(peer = %guest.peer, "the certificate has no subject that can be read");
-                    return self.refuse(guest, true);
+                    return self.refuse(guest, Turned::Handshake);
                 };
                 if let Err(err) = self.poll.registry().deregister(&mut guest.stream) {
                     error!(%err, "cannot hand over a connection");
-                    return self.refuse(guest, true);
+                    return self.refuse(guest, Turned::Handshake);
                 }
                 let (peer, port) = (guest.peer, guest.port);
                 let stream = TlsStream::new(guest.stream, session);
@@ -264,22 +275,22 @@ impl<R: Fn(DoorReport)> Door<R> {
             }
             (Stand::Refused(why), _) => {
                 debug!(peer = %guest.peer, why, "handshake failed");
-                self.refuse(guest, true);
+                self.refuse(guest, Turned::Handshake);
             }
             _ => match self.poll.registry().deregister(&mut guest.stream) {
                 Ok(()) => (self.report)(DoorReport::Plain(guest)),
                 Err(err) => {
                     error!(%err, "cannot hand over a connection");
-                    self.refuse(guest, false);
+                    self.refuse(guest, Turned::Left);
                 }
             },
         }
     }
 
-    fn refuse(&self, guest: Guest, shook_hands: bool) {
+    fn refuse(&self, guest: Guest, why: Turned) {
         let (peer, port) = (guest.peer, guest.port);
         drop(guest);
-        (self.report)(DoorReport::Refused { peer, port, shook_hands });
+        (self.report)(DoorReport::Refused { peer, port, why });
     }
 
     /// Sends away who has taken too long.
@@ -292,8 +303,9 @@ impl<R: Fn(DoorReport)> Door<R> {
             self.deadlines.pop_front();
             if let Some(waiting) = self.guests.remove(&number) {
                 debug!(peer = %waiting.guest.peer, "handshake took too long");
-                let shook_hands = waiting.session.is_some();
-                self.refuse(waiting.guest, shook_hands);
+                let began = waiting.session.is_some();
+                let why = if began { Turned::Handshake } else { Turned::Silent };
+                self.refuse(waiting.guest, why);
             }
         }
         // Who was let in long ago leaves its deadline behind: they end by themselves, in order.
