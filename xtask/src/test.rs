@@ -112,6 +112,7 @@ const PEER_GROUPS: &[Group] = &[
         title: "our tools beside Apache's on one directory",
         needs: &[Peer::ZooKeeper, Peer::Python],
     },
+    Group { module: "supervisor", title: "systemd's protocols", needs: &[Peer::Python] },
     Group {
         module: "channels",
         title: "mail by aiosmtpd, DingTalk, webhook",

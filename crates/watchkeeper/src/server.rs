@@ -18,12 +18,16 @@ use crate::logging::LogArgs;
 use crate::print;
 use crate::signals::Signals;
 
+mod supervisor;
+
 /// Run a coordination server from a zoo.cfg
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Keys are taken from --set, then from the file, then from -Dzookeeper.KEY=VALUE in the environment
 variables SERVER_JVMFLAGS and JVMFLAGS, so that service files of Apache's server carry over.
-SIGTERM and SIGINT stop it gracefully; SIGHUP is ignored.
+SIGTERM and SIGINT stop it gracefully; SIGHUP is ignored. Under systemd it says when it serves and
+when it stops (Type=notify), feeds the watchdog (WatchdogSec=), and takes over sockets that have
+the port of clientPort or secureClientPort (a .socket unit).
 Exit codes: 0 stopped, 1 unexpected (port taken), 2 refused configuration, 3 data directory,
 4 AdminServer's port taken, 10 damaged log or snapshot.
 
@@ -89,12 +93,15 @@ async fn serve(config: ServerConfig) -> anyhow::Result<ExitReason> {
     // As Apache does: a taken port of a page stops the start before any data is touched.
     let pages = BoundPages::bind(&config).await;
     let pages = pages.map_err(|err| coded(err.exit_code(), err.into()))?;
-    let server = tokio::task::spawn_blocking(|| Server::start(config))
+    let sockets = supervisor::sockets().map_err(|err| coded(2, err))?;
+    let server = tokio::task::spawn_blocking(|| Server::start_with(config, sockets))
         .await
         .context("start the server")?
         .map_err(|err| coded(err.exit_code(), err.into()))?;
     let pages = pages.serve(&server);
+    let supervised = supervisor::serving(&server);
     let reason = until_the_end(&server, signals).await;
+    drop(supervised);
     pages.stop().await;
     Ok(reason)
 }
@@ -106,6 +113,7 @@ async fn until_the_end(server: &ServerHandle, mut signals: Signals) -> ExitReaso
         reason = server.wait() => return reason,
         name = signals.end() => info!(signal = name, "stopping"),
     }
+    supervisor::stopping();
     server.shutdown();
     tokio::select! {
         reason = server.wait() => reason,

@@ -56,6 +56,15 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// A socket that was handed over has no port of the configuration.
+    #[error(
+        "was handed a socket that listens on {addr}: neither clientPort nor secureClientPort of \
+         zoo.cfg has this port"
+    )]
+    Stranger {
+        /// Where it listens.
+        addr: SocketAddr,
+    },
     /// The certificates for TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -72,7 +81,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(err) => err.exit_code(),
-            Self::Tls(_) => 2,
+            Self::Tls(_) | Self::Stranger { .. } => 2,
             Self::Listen { .. } | Self::Io(_) => 1,
         }
     }
@@ -145,21 +154,38 @@ impl Server {
     ///
     /// Blocks until it serves, which with much data takes a while.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+        Self::start_with(config, Vec::new())
+    }
+
+    /// Like [`Server::start`], on sockets that listen already, as systemd hands them over: each of
+    /// the configured ports takes the one that has it, the others are opened.
+    pub fn start_with(
+        config: ServerConfig,
+        sockets: Vec<std::net::TcpListener>,
+    ) -> Result<ServerHandle, StartError> {
         let storage = &config.storage;
         let separate = storage.data_log_dir != storage.data_dir;
         let log_dir = separate.then_some(storage.data_log_dir.as_path());
         let dirs = open_dirs(&storage.data_dir, log_dir, storage.autocreate)?;
-        Self::start_on(config, dirs)
+        Self::begin(config, dirs, sockets)
     }
 
     /// Like [`Server::start`], on directories that are open already: tests put a disk under it
     /// that fails.
-    pub fn start_on(mut config: ServerConfig, dirs: Dirs) -> Result<ServerHandle, StartError> {
+    pub fn start_on(config: ServerConfig, dirs: Dirs) -> Result<ServerHandle, StartError> {
+        Self::begin(config, dirs, Vec::new())
+    }
+
+    fn begin(
+        mut config: ServerConfig,
+        dirs: Dirs,
+        sockets: Vec<std::net::TcpListener>,
+    ) -> Result<ServerHandle, StartError> {
         let clock = Clock::new();
         let now = clock.now();
         // Before the data is read, which may take long: a taken port is said at once.
         let tls = config.tls.clone().map(Reloading::new).transpose()?;
-        let mut ports = listen(&mut config)?;
+        let mut ports = listen(&mut config, sockets)?;
         let local_addr = config.client_addr;
         let config = Arc::new(config);
         let storage = &config.storage;
@@ -237,13 +263,23 @@ impl Drop for EndGuard {
 }
 
 /// Opens the ports that clients may come by. Port 0 asks for any: the configuration gets the one
-/// that it became.
-fn listen(config: &mut ServerConfig) -> Result<Vec<Port>, StartError> {
+/// that it became. A port that a socket of `sockets` has is not opened but taken over.
+fn listen(
+    config: &mut ServerConfig,
+    sockets: Vec<std::net::TcpListener>,
+) -> Result<Vec<Port>, StartError> {
     let backlog = config.listen_backlog;
-    let open = |addr: &mut Option<SocketAddr>, speech| {
+    let mut given = Vec::new();
+    for socket in sockets {
+        given.push((socket.local_addr()?, socket));
+    }
+    let mut open = |addr: &mut Option<SocketAddr>, speech| {
         let Some(wanted) = *addr else { return Ok(None) };
-        let listener = socket::listen(wanted, backlog)
-            .map_err(|source| StartError::Listen { addr: wanted, source })?;
+        let listener = match given.iter().position(|(addr, _)| addr.port() == wanted.port()) {
+            Some(at) => socket::take_over(given.swap_remove(at).1),
+            None => socket::listen(wanted, backlog),
+        };
+        let listener = listener.map_err(|source| StartError::Listen { addr: wanted, source })?;
         *addr = Some(listener.local_addr()?);
         Ok::<_, StartError>(Some(Port { listener, speech }))
     };
@@ -254,7 +290,10 @@ fn listen(config: &mut ServerConfig) -> Result<Vec<Port>, StartError> {
         Some(tls) => open(&mut tls.secure_addr, Speech::Tls)?,
         None => None,
     };
-    Ok(plain.into_iter().chain(secure).collect())
+    match given.first() {
+        Some((addr, _)) => Err(StartError::Stranger { addr: *addr }),
+        None => Ok(plain.into_iter().chain(secure).collect()),
+    }
 }
 
 /// Recovers the tree and sets up node and log over it.

@@ -40,6 +40,12 @@ fn bind(addr: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// A socket that listens already, made ready for the driver's loop.
+pub(crate) fn take_over(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket))
+}
+
 /// How a connection's bytes travel.
 pub(crate) enum Transport {
     /// From a client over TCP.

@@ -46,6 +46,7 @@ mod script;
 mod secure;
 mod sessions;
 mod shell;
+mod supervisor;
 mod tap;
 mod tls;
 mod tools;
