@@ -186,8 +186,7 @@ impl Server {
         // Before the data is read, which may take long: a taken port is said at once.
         let tls = config.tls.clone().map(Reloading::new).transpose()?;
         let mut ports = listen(&mut config, sockets)?;
-        let local_addr = config.client_addr;
-        let config = Arc::new(config);
+        let (local_addr, config) = (config.client_addr, Arc::new(config));
         let storage = &config.storage;
         let (node, log, start) = open_node(&config, &dirs, &clock, now)?;
         let poll = Poll::new()?;
