@@ -22,7 +22,7 @@ use crate::purge::list;
 use crate::replay::Replay;
 use crate::snapshot::{
     SnapshotError, SnapshotFile, SnapshotInfo, SnapshotOptions, SnapshotWriter, ZxidDigest,
-    remove_unfinished,
+    is_packed, remove_unfinished,
 };
 
 /// How a server recovers.
@@ -207,7 +207,9 @@ fn load_newest(
             Err(err) => err,
         };
         warn!(path = %disk.path(&name).display(), %err, "snapshot not usable, trying an older one");
-        corrupt |= !matches!(err, SnapshotError::Unfinished);
+        // Apache leaves unfinished files behind; a packed one it takes for whole, and so must we.
+        let is_left_behind = matches!(err, SnapshotError::Unfinished) && !is_packed(&name);
+        corrupt |= !is_left_behind;
         report.rejected_snapshots.push((name, err.to_string()));
     }
     match report.rejected_snapshots.first() {

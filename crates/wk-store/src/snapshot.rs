@@ -320,6 +320,11 @@ impl SnapshotFile {
     }
 }
 
+/// Does this name say that the file is packed?
+pub(crate) fn is_packed(name: &str) -> bool {
+    Compression::of_name(name) != Compression::None
+}
+
 /// What is inside a file, from its first byte.
 fn inside(file: &dyn DiskFile, compression: Compression) -> Box<dyn Read + '_> {
     let from_disk = FileReader { file, at: 0 };

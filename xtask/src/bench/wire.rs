@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use wk_proto::client::{
@@ -15,6 +16,8 @@ pub(super) const DATA: [u8; 100] = [b'x'; 100];
 const SESSION_TIMEOUT_MS: i32 = 40_000;
 /// Handshakes under way at a time; below the backlog of every server.
 const TOGETHER: usize = 40;
+/// How long a blocking session waits for an answer.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 
 /// A persistent znode with 100 bytes of data.
 pub(super) fn create(path: &str) -> Request<'_> {
@@ -56,6 +59,7 @@ pub(super) fn connect_all(addr: SocketAddr, count: u32) -> Result<Vec<TcpStream>
 fn greet(addr: SocketAddr) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
     socket.set_nodelay(true).context("turn Nagle off")?;
+    socket.set_read_timeout(Some(ANSWER_MAX)).context("set a read timeout")?;
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid::ZERO,

@@ -9,6 +9,7 @@ use history::{History, dirs, log_file};
 use wk_proto::Zxid;
 
 use super::*;
+use crate::Compression;
 use crate::frame;
 use crate::mem_disk::MemDisk;
 use crate::testing::options;
@@ -217,6 +218,25 @@ fn no_valid_snapshot_at_all_is_refused() {
     let err = recovered(&disk).unwrap_err();
     assert_eq!(err.exit_code(), 10);
     assert!(err.to_string().contains("snapshot.0: its checksum is wrong"), "{err}");
+}
+
+#[test]
+fn a_packed_snapshot_that_was_cut_is_damage_and_no_empty_start() {
+    // A copy of the only snapshot that did not get to its end, without any log.
+    for compression in [Compression::Gzip, Compression::Snappy] {
+        let disk = MemDisk::new();
+        let mut tree = History::new(20).tree(Zxid(20));
+        let options = SnapshotOptions { compression, ..SnapshotOptions::default() };
+        write_snapshot(Arc::new(disk.clone()), &mut tree, options).unwrap();
+        let name = disk.names().pop().unwrap();
+        let bytes = disk.bytes(&name).unwrap();
+        for cut in [bytes.len() - 1, 20, 0] {
+            disk.put(&name, &bytes[..cut]);
+            let err = recovered(&disk).unwrap_err();
+            assert_eq!(err.exit_code(), 10, "{name}, {cut} bytes");
+            assert!(err.to_string().contains(&name), "{err}");
+        }
+    }
 }
 
 #[test]
