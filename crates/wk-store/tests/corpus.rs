@@ -74,8 +74,8 @@ fn corpus_and_targets_are_the_same_set() {
         .collect();
     sources.sort_unstable();
     let mut targets: Vec<&str> = decoders::TARGETS.iter().map(|(name, _)| *name).collect();
-    // Their corpus is run by the tests of wk-promql and wk-probe.
-    targets.extend(["expression", "page"]);
+    // Their corpus is run by the tests of wk-promql, wk-probe and wk-server.
+    targets.extend(["expression", "page", "sasl"]);
     targets.sort_unstable();
     assert_eq!(sources, targets);
 }
