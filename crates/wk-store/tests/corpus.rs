@@ -74,7 +74,7 @@ fn corpus_and_targets_are_the_same_set() {
         .collect();
     sources.sort_unstable();
     let mut targets: Vec<&str> = decoders::TARGETS.iter().map(|(name, _)| *name).collect();
-    // Their corpus is run by the tests of wk-promql, wk-probe and wk-server.
+    // Their corpus is run by the tests of wk-promql, wk-probe and wk-node.
     targets.extend(["expression", "page", "sasl"]);
     targets.sort_unstable();
     assert_eq!(sources, targets);
