@@ -35,6 +35,12 @@ impl Dirs {
         Self { snapshots, logs, separate: true, _locks: Arc::default() }
     }
 
+    /// A view of each of somebody's directories. Whether they hold what they should is the
+    /// original's to say: two views of one directory both show all its files.
+    pub(crate) fn views(snapshots: Arc<dyn Disk>, logs: Arc<dyn Disk>) -> Self {
+        Self { snapshots, logs, separate: false, _locks: Arc::default() }
+    }
+
     /// Refuses directories that hold the other's files: most likely dataDir or dataLogDir was
     /// changed, and starting would lose sight of data (`FileTxnSnapLog.checkLogDir`, 3.9).
     pub(crate) fn check_contents(&self) -> Result<(), StoreError> {

@@ -273,22 +273,11 @@ fn options() -> RecoverOptions {
 }
 
 fn viewed(snapshots: &Overlay, logs: &Overlay) -> Dirs {
-    Dirs::separate(Arc::new(snapshots.clone()), Arc::new(logs.clone()))
+    Dirs::views(Arc::new(snapshots.clone()), Arc::new(logs.clone()))
 }
 
 fn views(dirs: &Dirs) -> (Overlay, Overlay) {
-    let (snapshots, logs) = (Overlay::new(dirs.snapshots.clone()), Overlay::new(dirs.logs.clone()));
-    // One directory seen as two: neither may find the other's files in it.
-    for (view, foreign) in
-        [(&snapshots, log_zxid as fn(&str) -> Option<Zxid>), (&logs, snapshot_zxid)]
-    {
-        for entry in view.list().unwrap_or_default() {
-            if foreign(&entry.name).is_some() {
-                view.hide(&entry.name);
-            }
-        }
-    }
-    (snapshots, logs)
+    (Overlay::new(dirs.snapshots.clone()), Overlay::new(dirs.logs.clone()))
 }
 
 /// Seals, image, and the digests on the way to the next snapshot, from the oldest to the logs' end.

@@ -57,6 +57,18 @@ fn a_sound_directory_is_clean_and_counted() {
 }
 
 #[test]
+fn files_that_only_look_like_logs_and_snapshots_disturb_nothing() {
+    let (disk, _) = files();
+    for other in ["log.old", "snapshot.old", "logs.tar"] {
+        disk.put(other, b"somebody's");
+    }
+    let found = checked(&disk);
+    assert!(found.is_clean(), "{found:?}");
+    assert_eq!((found.logs.len(), found.snapshots.len()), (2, 2));
+    assert_eq!(found.last_zxid, Some(Zxid(20)));
+}
+
+#[test]
 fn every_flipped_bit_is_found_and_a_repair_leaves_a_clean_directory() {
     let (disk, history) = files();
     // Of a log's header, Apache's reader and ours look at no more than this.
