@@ -17,9 +17,14 @@ pub fn snapshot_name(zxid: Zxid) -> String {
     format!("{SNAPSHOT}.{:x}", zxid.0)
 }
 
-/// The zxid of a log file's name.
+/// The zxid of a log file's name. Copies that tools put beside a log (`log.5.fixed`) are none.
 pub fn log_zxid(name: &str) -> Option<Zxid> {
-    zxid_of(name, LOG)
+    zxid_of(name, LOG).filter(|_| name.split('.').count() == 2)
+}
+
+/// Is it a log's name with more behind it, as tools name their copies?
+pub(crate) fn is_log_copy(name: &str) -> bool {
+    zxid_of(name, LOG).is_some() && log_zxid(name).is_none()
 }
 
 /// The zxid of a snapshot's name, whatever follows a second dot (`.gz`, `.snappy`).
@@ -47,6 +52,10 @@ mod tests {
         assert_eq!(snapshot_name(Zxid(0)), "snapshot.0");
         assert_eq!(snapshot_zxid("snapshot.ff.gz"), Some(Zxid(255)));
         assert_eq!(log_zxid("log.10000000a"), Some(Zxid(0x1_0000_000a)));
+        for copy in ["log.5.fixed", "log.5.chopped9", "log.5."] {
+            assert!(log_zxid(copy).is_none() && is_log_copy(copy), "{copy}");
+        }
+        assert!(!is_log_copy("log.5") && !is_log_copy("log.old.5"));
         for no in ["log", "log.", "log.x", "log.-1", "logs.1", ".snapshot.1.tmp", "snapshot"] {
             assert_eq!((log_zxid(no), snapshot_zxid(no)), (None, None), "{no}");
         }

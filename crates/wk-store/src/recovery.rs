@@ -15,9 +15,9 @@ use wk_tree::{Tree, TreeOptions};
 
 use crate::dirs::Dirs;
 use crate::disk::Disk;
-use crate::error::StoreError;
+use crate::error::{Context, StoreError};
 use crate::log_reader::{Head, LogReader, Next};
-use crate::names::{log_zxid, snapshot_zxid};
+use crate::names::{is_log_copy, log_zxid, snapshot_zxid};
 use crate::purge::list;
 use crate::replay::Replay;
 use crate::snapshot::{
@@ -162,6 +162,11 @@ pub fn write_snapshot(
 /// The logs' zxids, oldest first, without newest files to which no record was ever written: a
 /// crash left those between their creation and their first sync.
 fn usable_logs(disk: &dyn Disk, report: &mut RecoveryReport) -> Result<Vec<Zxid>, StoreError> {
+    let entries = disk.list().context(|| disk.path(""), "list")?;
+    for copy in entries.iter().filter(|entry| is_log_copy(&entry.name)) {
+        // Apache's server would read it for the log that it is named after.
+        warn!(path = %disk.path(&copy.name).display(), "a copy of a txn log is not read");
+    }
     let mut logs = list(disk, log_zxid)?;
     while let Some((first, name)) = logs.last()
         && matches!(LogReader::open(disk, *first)?, Head::Blank)

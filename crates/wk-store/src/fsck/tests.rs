@@ -59,7 +59,7 @@ fn a_sound_directory_is_clean_and_counted() {
 #[test]
 fn files_that_only_look_like_logs_and_snapshots_disturb_nothing() {
     let (disk, _) = files();
-    for other in ["log.old", "snapshot.old", "logs.tar"] {
+    for other in ["log.old", "log.1.fixed", "snapshot.old", "logs.tar"] {
         disk.put(other, b"somebody's");
     }
     let found = checked(&disk);

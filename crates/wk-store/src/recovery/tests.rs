@@ -293,6 +293,24 @@ fn a_gap_in_the_history_is_refused() {
     assert_eq!(check(&disk, &history).last_zxid, Zxid(30));
 }
 
+#[test]
+fn copies_of_logs_are_neither_read_nor_removed() {
+    let history = History::new(9);
+    let disk = fresh_disk();
+    write_log(&disk, &history, 1..=5);
+    disk.put("log.6", &frame::HEADER[..7]);
+    let copies = ["log.6.fixed", "log.6.chopped9", "log.7.fixed"];
+    for copy in copies {
+        disk.put(copy, &disk.bytes("log.1").unwrap());
+    }
+    // log.6 was never written to; log.7 is gone.
+    let report = check(&disk, &history);
+    assert_eq!((report.last_zxid, report.removed_logs), (Zxid(5), vec!["log.6".to_owned()]));
+    assert!(copies.iter().all(|copy| disk.bytes(copy).is_some()));
+    write_log(&disk, &history, 6..=9);
+    assert_eq!(check(&disk, &history).last_zxid, Zxid(9));
+}
+
 /// Apache's server leaves a torn end behind and goes on in a new file.
 #[test]
 fn an_older_log_may_end_torn_when_the_next_goes_on() {
