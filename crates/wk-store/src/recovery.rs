@@ -56,6 +56,8 @@ pub struct RecoveryReport {
     pub txns_replayed: u64,
     /// Whole records that were passed over, for the snapshot has them.
     pub txns_skipped: u64,
+    /// Damaged places in logs that were passed over, for the snapshot has what stood there.
+    pub passed_over: u64,
     /// The unfinished end that was cut off the newest log.
     pub cut: Option<Cut>,
     /// Older logs whose unfinished end was left alone: the next file goes on where it stops.

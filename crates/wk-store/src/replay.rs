@@ -7,6 +7,7 @@ use wk_tree::{Applied, Tree};
 
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::frame;
 use crate::log_reader::{BadPlace, Head, LogReader, Next};
 use crate::names::log_name;
 use crate::recovery::{Cut, RecoveryReport};
@@ -103,16 +104,19 @@ impl<'a> Replay<'a> {
         loop {
             match reader.next(self.seen)? {
                 Next::Record { offset, body } => {
+                    if let Some(zxid) = frame::zxid(body)
+                        && zxid <= self.tree.last_zxid()
+                    {
+                        self.seen = zxid.max(self.seen);
+                        self.report.txns_skipped += 1;
+                        continue;
+                    }
                     let record = Record::decode(body).map_err(|source| {
                         let (path, last_good) = (path.clone(), self.seen);
                         StoreError::UnknownRecord { path, offset, last_good, source }
                     })?;
                     let zxid = record.header.zxid;
                     self.seen = zxid.max(self.seen);
-                    if zxid <= self.tree.last_zxid() {
-                        self.report.txns_skipped += 1;
-                        continue;
-                    }
                     if !std::mem::take(anywhere) {
                         self.check_order(first, offset, zxid)?;
                     }
@@ -121,14 +125,44 @@ impl<'a> Replay<'a> {
                 Next::End => return Ok(()),
                 Next::Bad(place) => {
                     let torn = Torn { first, place, last_good: self.seen };
-                    if place.follower.is_some() && !self.is_unsynced(first, place.offset) {
+                    let acknowledged = !self.is_unsynced(first, place.offset);
+                    let Some(follower) = place.follower.filter(|_| acknowledged) else {
+                        self.torn = Some(torn);
+                        return Ok(());
+                    };
+                    if !self.snapshot_has(reader, follower)? {
                         return Err(self.corrupt(&torn));
                     }
-                    self.torn = Some(torn);
-                    return Ok(());
+                    self.pass_over(&torn);
                 }
             }
         }
+    }
+
+    /// Does the snapshot have all that stood between the last record and the one at `follower`?
+    /// The reader goes on there.
+    fn snapshot_has(&self, reader: &mut LogReader<'_>, follower: u64) -> Result<bool, StoreError> {
+        let base = self.tree.last_zxid();
+        if self.seen >= base {
+            return Ok(false);
+        }
+        reader.skip_to(follower)?;
+        let zxid = match reader.next(self.seen)? {
+            Next::Record { body, .. } => frame::zxid(body),
+            Next::End | Next::Bad(_) => None,
+        };
+        reader.skip_to(follower)?;
+        Ok(zxid.is_some_and(|zxid| zxid <= base || base.next() == Some(zxid)))
+    }
+
+    fn pass_over(&mut self, torn: &Torn) {
+        let name = log_name(torn.first);
+        error!(
+            path = %self.disk.path(&name).display(), offset = torn.place.offset,
+            last_good = %torn.last_good, what = %torn.place.what,
+            "passed over damage in the txn log: the snapshot has what stood there"
+        );
+        self.report.passed_over += 1;
     }
 
     /// Nothing may be missing between the last txn applied and `zxid`.

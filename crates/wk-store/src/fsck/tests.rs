@@ -118,6 +118,21 @@ fn repaired(disk: &MemDisk, history: &History, found: &Fsck, place: &str) {
 }
 
 #[test]
+fn damage_in_what_the_snapshot_has_costs_nothing() {
+    let (disk, history) = files();
+    let mut tree = history.tree(Zxid(18));
+    write_snapshot(Arc::new(disk.clone()), &mut tree, SnapshotOptions::default()).unwrap();
+    // A record of 13 to 15.
+    disk.flip("log.d", 200, 1);
+    let found = checked(&disk);
+    assert!(!found.is_clean() && found.refused.is_none(), "{found:?}");
+    assert_eq!((found.last_zxid, &found.lost), (Some(Zxid(20)), &Lost::default()));
+    let only_snapshots =
+        |s: &Step| matches!(s, Step::MoveAway { file, .. } if file.starts_with("snapshot"));
+    assert!(found.steps.iter().all(only_snapshots), "{found:?}");
+}
+
+#[test]
 fn a_gap_and_a_log_that_is_none_are_said_with_what_is_lost() {
     let (disk, _) = files();
     disk.remove("log.1").unwrap();

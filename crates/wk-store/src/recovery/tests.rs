@@ -131,6 +131,39 @@ fn every_flipped_bit_is_refused_but_in_the_last_record() {
     }
 }
 
+/// The log before the newest snapshot reaches beyond it, so it is read from its first record on.
+#[test]
+fn damage_in_what_the_snapshot_has_is_passed_over() {
+    let history = History::new(15);
+    let (bytes, starts) = log_file(&history, 10);
+    for at in starts[0]..starts[10] {
+        let disk = fresh_disk();
+        disk.put("log.1", &bytes);
+        write_snapshot_at(&disk, &history, 6);
+        write_log(&disk, &history, 11..=15);
+        disk.flip("log.1", at, u8::try_from(at % 8).unwrap());
+        let damaged = disk.bytes("log.1").unwrap();
+        let hit = starts.iter().rposition(|start| *start <= at).unwrap();
+        if hit < 6 {
+            let report = check(&disk, &history);
+            assert_eq!((report.last_zxid, report.passed_over), (Zxid(15), 1), "byte {at}");
+        } else {
+            let text = recovered(&disk).unwrap_err().to_string();
+            assert!(text.contains(&format!("at offset {}", starts[hit])), "byte {at}: {text}");
+        }
+        assert_eq!(disk.bytes("log.1").unwrap(), damaged, "left as it is");
+    }
+    // Two records side by side, the second of which the snapshot does not have.
+    let disk = fresh_disk();
+    disk.put("log.1", &bytes);
+    write_snapshot_at(&disk, &history, 6);
+    disk.flip("log.1", starts[5] + 20, 1);
+    disk.flip("log.1", starts[6] + 20, 1);
+    let err = recovered(&disk).unwrap_err();
+    let StoreError::CorruptLog { offset, last_good, .. } = err else { panic!("{err}") };
+    assert_eq!((offset, last_good), (starts[5] as u64, Zxid(5)));
+}
+
 /// What is behind the mark was never acknowledged; what is before it was.
 #[test]
 fn the_mark_tells_a_torn_batch_from_damage() {
@@ -349,6 +382,23 @@ fn a_record_that_is_no_txn_is_refused() {
     disk.put("log.1", &bytes);
     let err = recovered(&disk).unwrap_err();
     assert!(matches!(err, StoreError::UnknownRecord { last_good: Zxid(1), .. }), "{err}");
+}
+
+#[test]
+fn a_record_that_is_no_txn_but_is_in_the_snapshot_is_passed_over() {
+    let disk = fresh_disk();
+    let history = History::new(3);
+    let mut bytes = frame::HEADER.to_vec();
+    for zxid in 1..=3 {
+        let mut record = history.record(Zxid(zxid)).to_vec();
+        if zxid == 2 {
+            record[28..32].copy_from_slice(&77_i32.to_be_bytes());
+        }
+        frame::encode(&record, &mut bytes);
+    }
+    disk.put("log.1", &bytes);
+    write_snapshot_at(&disk, &history, 2);
+    assert_eq!(check(&disk, &history).last_zxid, Zxid(3));
 }
 
 #[test]
