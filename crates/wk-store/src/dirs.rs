@@ -143,7 +143,7 @@ fn open_dir(parent: &Path, autocreate: bool) -> Result<PathBuf, StoreError> {
     Ok(dir)
 }
 
-fn sync_dir(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir)?.sync_all()
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Fsck, Step};
-use crate::dirs::Dirs;
+use crate::dirs::{Dirs, sync_dir};
 use crate::disk::Disk;
 use crate::error::{Context, StoreError};
 use crate::frame::HEADER;
@@ -21,12 +21,18 @@ pub fn repair(dirs: &Dirs, found: &Fsck, backup: &Path) -> Result<(), StoreError
         return Ok(());
     }
     fs::create_dir(backup).context(|| backup.into(), "make the backup")?;
+    // Or a loss of power takes the copies with their directory's name.
+    sync_dir(backup.parent().unwrap_or(backup)).context(|| backup.into(), "make the backup")?;
     for step in &found.steps {
         let file = step.file();
         let disk = if snapshot_zxid(file).is_some() { &*dirs.snapshots } else { &*dirs.logs };
         let from = disk.path(file);
-        copy(&from, &backup.join(file)).context(|| from.clone(), "back up")?;
-        File::open(backup).and_then(|dir| dir.sync_all()).context(|| backup.into(), "sync")?;
+        let kept = backup.join(file);
+        // A file with a second step is no longer what it was.
+        if !kept.exists() {
+            copy(&from, &kept).context(|| from.clone(), "back up")?;
+            sync_dir(backup).context(|| backup.into(), "sync")?;
+        }
         match step {
             Step::Header { .. } => give_header(disk, file)?,
             Step::Cut { offset, .. } => cut(disk, file, *offset)?,

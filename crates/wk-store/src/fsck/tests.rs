@@ -133,6 +133,21 @@ fn damage_in_what_the_snapshot_has_costs_nothing() {
 }
 
 #[test]
+fn a_file_with_two_steps_is_backed_up_as_it_was() {
+    let (disk, _) = files();
+    disk.flip("log.d", 1, 1);
+    disk.flip("log.d", 500, 1);
+    let found = checked(&disk);
+    let of_log: Vec<_> = found.steps.iter().filter(|step| step.file() == "log.d").collect();
+    assert!(matches!(of_log[..], [Step::Header { .. }, Step::Cut { .. }]), "{found:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let (data, backup) = (dir.path().join("version-2"), dir.path().join("backup"));
+    std::fs::create_dir(&data).unwrap();
+    repair(&real(&disk, &data), &found, &backup).unwrap();
+    assert!(std::fs::read(backup.join("log.d")).ok() == disk.bytes("log.d"));
+}
+
+#[test]
 fn a_gap_and_a_log_that_is_none_are_said_with_what_is_lost() {
     let (disk, _) = files();
     disk.remove("log.1").unwrap();
