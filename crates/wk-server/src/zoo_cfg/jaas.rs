@@ -1,6 +1,7 @@
 //! The JAAS file, as far as a server of ZooKeeper reads one: sections, modules and their options.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use wk_node::sasl::Secret;
 
 /// What begins an option that is a user's password.
@@ -48,18 +49,29 @@ struct Module {
 }
 
 /// A piece of the file, with the line that it stands in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Token {
     Word(String),
     Quoted(String),
     Sign(char),
 }
 
+/// For messages: a quoted text may be a password, and so may a word behind `=`.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(_) => write!(f, "a word"),
+            Self::Quoted(_) => write!(f, "a text"),
+            Self::Sign(sign) => write!(f, "{sign}"),
+        }
+    }
+}
+
 fn sections(text: &str) -> Result<BTreeMap<String, Vec<Module>>, String> {
     let mut tokens = tokens(text)?.into_iter().peekable();
     let mut found = BTreeMap::new();
     let wrong = |(line, token): (usize, Token), wanted: &str| {
-        Err(format!("line {line}: {token:?} where {wanted} must stand"))
+        Err(format!("line {line}: {token} where {wanted} must stand"))
     };
     let end = || "the file ends in the middle of a section".to_owned();
     while let Some((line, token)) = tokens.next() {
@@ -209,16 +221,32 @@ mod tests {
         assert!(said(&FILE.replace("it\\'s", "${x}")).contains("line 7: user_bob: properties"));
         for (from, to, want) in [
             (" required\n", " maybe\n", "where required, requisite, sufficient or optional"),
-            ("};\nClient", "}\nClient", "line 9: Word(\"Client\") where ; behind }"),
+            ("};\nClient", "}\nClient", "line 9: a word where ; behind }"),
             ("user_bob=", "user_bob", "where = must stand"),
             ("super=\"admin secret\"", "super=;", "where a value must stand"),
             ("secret\"", "secret", "line 4: a text does not end"),
             ("of them */", "of them", "line 5: a comment does not end"),
-            ("Server {", "{", "line 2: Sign('{') where the name of a section"),
+            ("Server {", "{", "line 2: { where the name of a section"),
         ] {
             let text = said(&FILE.replacen(from, to, 1));
             assert!(text.contains(want), "{from} -> {to}: {text}");
         }
         assert!(said("Server {").contains("the file ends in the middle"));
+    }
+
+    #[test]
+    fn a_message_tells_no_password() {
+        for (from, to, want) in [
+            ("user_super=\"", "user_super \"", "line 4: a text where = must stand"),
+            ("user_super=\"", "user_super=x \"", "line 7: a word where = must stand"),
+            ("required\nuser_super=", "", "line 3: a text where required"),
+            ("user_bob='it\\'s'", "user_bob=admin secret", "line 7: ; where = must stand"),
+            ("user_bob='it\\'s'", "user_bob secret", "line 7: a word where = must stand"),
+            ("user_bob='it\\'s';\n};", "user_bob=it;\n} 'secret';", "a text where ; behind }"),
+        ] {
+            let text = users(&FILE.replacen(from, to, 1), "Server").unwrap_err();
+            assert!(text.contains(want), "{from} -> {to}: {text}");
+            assert!(!text.contains("secret") && !text.contains("admin"), "{text}");
+        }
     }
 }
