@@ -77,6 +77,12 @@ pub fn process_start(process: &Path) -> Option<f64> {
     Some(boot + ticks / TICKS)
 }
 
+/// What may be a password, or is one's hash, whichever way its key is written.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    ["password", "superdigest"].iter().any(|word| key.contains(word))
+}
+
 /// The lines of a configuration that must be the same on every member, sorted. Where a member names
 /// itself by the address of all its interfaces, its list of servers is like nobody else's: the list
 /// does not count then.
@@ -86,7 +92,7 @@ pub fn common_lines(keys: &BTreeMap<String, String>) -> String {
     let servers = |key: &str| key.starts_with("server.");
     let own_list = keys.iter().any(|(key, address)| servers(key) && is_anywhere(address));
     let counts = |key: &str| {
-        let secret = key.contains("password") || key.contains("Store.location");
+        let secret = is_secret(key) || key.contains("Store.location");
         !(OWN_KEYS.contains(&key) || secret || key == "version" || own_list && servers(key))
     };
     let lines = keys.iter().filter(|(key, _)| counts(key));
@@ -281,6 +287,15 @@ mod tests {
         assert_eq!(config_hash(&one), config_hash(&other));
         assert_ne!(config_hash(&one), config_hash(&keys(&[("tickTime", "2001")])));
         assert_eq!(common_lines(&one), "tickTime=2000\n");
+        for (key, value) in [
+            ("SASLAuthenticationProvider.superPassword", "x"),
+            ("DigestAuthenticationProvider.superDigest", "super:x"),
+            ("metricsProvider.ssl.keyStore.passwordPath", "/x"),
+        ] {
+            assert_eq!(common_lines(&keys(&[(key, value)])), "", "{key}");
+        }
+        let shown = keys(&[("DigestAuthenticationProvider.digestAlg", "SHA1")]);
+        assert_ne!(common_lines(&shown), "", "names of hashes are no secrets");
         let list = |own: &str| keys(&[("server.1", own), ("server.2", "b:1:2"), ("a", "b")]);
         assert_eq!(common_lines(&list("0.0.0.0:1:2")), "a=b\n");
         assert_ne!(config_hash(&list("a:1:2")), config_hash(&list("c:1:2")));
