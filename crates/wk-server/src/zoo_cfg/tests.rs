@@ -341,6 +341,17 @@ fn what_tls_cannot_do_stops_the_start_with_the_way_out() {
     assert!(warned.contains("ssl.keyStore.password: has no effect") && !warned.contains("hush"));
 }
 
+#[test]
+fn passwords_are_not_shown_where_they_are_refused() {
+    for name in ["keyStore.password", "trustStore.password", "trustStore.PASSWORD"] {
+        let error = error_of(&format!("metricsProvider.ssl.{name}=hush"));
+        assert!(error.contains(&format!("metricsProvider.ssl.{name} = \"...\"")), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+    let error = error_of("metricsProvider.ssl.want=hush");
+    assert!(error.contains("metricsProvider.ssl.want = \"hush\""), "{error}");
+}
+
 /// A JAAS file with one user, and the line that names it.
 fn jaas(text: &str) -> (tempfile::NamedTempFile, String) {
     let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -138,7 +138,7 @@ impl Values {
                         || value.eq_ignore_ascii_case(key.default)
                         || off.iter().any(|word| value.eq_ignore_ascii_case(word));
                     if !is_off {
-                        let text = format!("{name} = \"{}\": {instead}", shown(key, &value));
+                        let text = format!("{name} = \"{}\": {instead}", shown(&name, key, &value));
                         self.error(&place, text);
                     }
                 }
@@ -198,9 +198,12 @@ impl Values {
     }
 }
 
-/// Passwords do not belong into logs.
-fn shown<'v>(key: &Key, value: &'v str) -> &'v str {
-    let secret = key.name.contains("assword") || key.name == "ssl.*" || key.name == "ssl.quorum.*";
+/// Passwords do not belong into logs. The row of a given name may be a pattern, which says less
+/// than the name.
+fn shown<'v>(name: &str, key: &Key, value: &'v str) -> &'v str {
+    let secret = name.to_lowercase().contains("password")
+        || key.name == "ssl.*"
+        || key.name == "ssl.quorum.*";
     if secret && matches!(key.kind, Kind::Text) { "..." } else { value }
 }
 
