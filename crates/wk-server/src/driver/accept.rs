@@ -33,6 +33,25 @@ pub(crate) enum Speech {
     Either,
 }
 
+/// Where a connection goes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entrance {
+    /// As it is.
+    Open,
+    /// Past the doorman.
+    Door,
+    /// Nowhere: what must be encrypted is not taken plainly.
+    Shut,
+}
+
+fn entrance(speech: Speech, has_doorman: bool) -> Entrance {
+    match (speech, has_doorman) {
+        (Speech::Plain, _) | (Speech::Either, false) => Entrance::Open,
+        (Speech::Tls | Speech::Either, true) => Entrance::Door,
+        (Speech::Tls, false) => Entrance::Shut,
+    }
+}
+
 /// A listening socket. Its place in the list is its number.
 pub(crate) struct Port {
     pub(crate) listener: TcpListener,
@@ -159,8 +178,8 @@ impl Driver {
         }
         let peer = SocketAddr::new(ip, peer.port());
         self.accepting.came(port, ip);
-        match &self.doorman {
-            Some(doorman) if speech != Speech::Plain => {
+        match (entrance(speech, self.doorman.is_some()), &self.doorman) {
+            (Entrance::Door, Some(doorman)) => {
                 if self.accepting.at_the_door >= self.accepting.door_max {
                     self.registry.count(Counter::TlsHandshakeExceeded, 1);
                     return self.accepting.left(port, peer);
@@ -168,7 +187,12 @@ impl Driver {
                 self.accepting.at_the_door += 1;
                 doorman.give(Guest { stream, peer, port, unified: speech == Speech::Either });
             }
-            _ => self.let_in(Transport::Tcp(stream), peer, port, None),
+            (Entrance::Open, _) => self.let_in(Transport::Tcp(stream), peer, port, None),
+            _ => {
+                self.registry.count(Counter::ConnectionRejected, 1);
+                error!(%peer, "a port of TLS that nobody shakes hands at: closed");
+                self.accepting.left(port, peer);
+            }
         }
     }
 
@@ -307,5 +331,21 @@ impl Driver {
             queue.iter().find(|(_, other)| slot_of(*other) == slot_of(id) && *other == id).copied()
         };
         of(&self.sessionless).map(|(deadline, _)| deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_tls_takes_nobody_in_plainly() {
+        assert_eq!(entrance(Speech::Tls, false), Entrance::Shut);
+        assert_eq!(entrance(Speech::Tls, true), Entrance::Door);
+        assert_eq!(entrance(Speech::Either, true), Entrance::Door);
+        assert_eq!(entrance(Speech::Either, false), Entrance::Open);
+        for has_doorman in [true, false] {
+            assert_eq!(entrance(Speech::Plain, has_doorman), Entrance::Open);
+        }
     }
 }

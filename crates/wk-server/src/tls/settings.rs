@@ -121,7 +121,12 @@ impl TlsSettings {
                 TlsError::Setup(format!("{keys}: do not fit together: {err}"))
             })?;
         let builder = match (self.client_auth, &self.trust_store) {
-            (ClientAuth::None, _) | (_, None) => builder.with_no_client_auth(),
+            (ClientAuth::None, _) => builder.with_no_client_auth(),
+            (ClientAuth::Need | ClientAuth::Want, None) => {
+                let rule = "must be set where clients are asked for certificates";
+                let text = format!("ssl.trustStore.location: {rule}; or set ssl.clientAuth = none");
+                return Err(TlsError::Setup(text));
+            }
             (auth, Some(path)) => {
                 let roots = wk_tls::roots(path).map_err(TlsError::TrustStore)?;
                 let asks = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);

@@ -308,6 +308,13 @@ fn files_that_cannot_be_used_stop_the_start_with_their_key() {
     assert!(key_store.starts_with("ssl.keyStore.location: /none.pem: cannot read"), "{key_store}");
     let trust = refused(&|tls| tls.trust_store = Some("/none.pem".into()));
     assert!(trust.starts_with("ssl.trustStore.location: /none.pem"), "{trust}");
+    for auth in [ClientAuth::Need, ClientAuth::Want] {
+        let nobody = refused(&|tls| {
+            tls.client_auth = auth;
+            tls.trust_store = None;
+        });
+        assert!(nobody.starts_with("ssl.trustStore.location: must be set"), "{auth:?}: {nobody}");
+    }
     let suites = refused(&|tls| {
         tls.versions = vec![TlsVersion::V12];
         tls.cipher_suites = vec!["TLS_AES_128_GCM_SHA256".to_owned()];
