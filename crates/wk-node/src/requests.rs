@@ -133,7 +133,7 @@ impl Node {
         let added = match request {
             Ok(Request::Auth { scheme, auth: credentials, .. }) => {
                 let peer = connection.peer.ip().to_canonical().to_string();
-                self.tree.options().auth.authenticate(scheme, credentials, &peer)
+                self.tree.options().auth.authenticate(scheme, credentials, &peer, &connection.ids)
             }
             _ => Err(ErrorCode::AuthFailed),
         };

@@ -53,15 +53,17 @@ pub fn digest_id(credentials: &str) -> String {
 }
 
 impl AuthOptions {
-    /// The identities that an `auth` packet proves, to be added to the connection's own.
+    /// The identities that an `auth` packet proves, to be added to the connection's own, `ids`.
     ///
     /// # Errors
-    /// `AuthFailed` for a scheme that is not there: the connection is then closed.
+    /// `AuthFailed` for a scheme that is not there, or `x509` without a certificate: the
+    /// connection is then closed.
     pub fn authenticate(
         &self,
         scheme: &str,
         credentials: &[u8],
         peer_ip: &str,
+        ids: &[Id],
     ) -> Result<Vec<Id>, ErrorCode> {
         match scheme {
             "ip" => Ok(vec![Id::new("ip", peer_ip)]),
@@ -74,6 +76,8 @@ impl AuthOptions {
                 ids.push(Id::new("digest", &id));
                 Ok(ids)
             }
+            // The handshake has proved it; Apache looks at the same certificate once more.
+            "x509" if self.x509 && ids.iter().any(|id| id.scheme == "x509") => Ok(Vec::new()),
             _ => Err(ErrorCode::AuthFailed),
         }
     }
@@ -284,16 +288,30 @@ mod tests {
             super_digest: Some("super:xQJmxLMiHGwaqBvst5y6rkB6HQs=".to_owned()),
             ..AuthOptions::default()
         };
-        let ids = auth.authenticate("digest", b"super:admin", "1.2.3.4").unwrap();
+        let ids = auth.authenticate("digest", b"super:admin", "1.2.3.4", &[]).unwrap();
         assert_eq!(ids[0], Id::new("super", ""));
         assert_eq!(ids[1].scheme, "digest");
-        assert_eq!(auth.authenticate("digest", b"u:p", "1.2.3.4").unwrap().len(), 1);
-        assert_eq!(auth.authenticate("ip", b"", "1.2.3.4").unwrap(), [Id::new("ip", "1.2.3.4")]);
+        assert_eq!(auth.authenticate("digest", b"u:p", "1.2.3.4", &[]).unwrap().len(), 1);
+        assert_eq!(
+            auth.authenticate("ip", b"", "1.2.3.4", &[]).unwrap(),
+            [Id::new("ip", "1.2.3.4")]
+        );
         for scheme in ["world", "auth", "super", "sasl", ""] {
-            assert_eq!(auth.authenticate(scheme, b"x", "::1"), Err(ErrorCode::AuthFailed));
+            assert_eq!(auth.authenticate(scheme, b"x", "::1", &[]), Err(ErrorCode::AuthFailed));
         }
         let off = AuthOptions { digest: false, ..auth };
-        assert_eq!(off.authenticate("digest", b"u:p", "::1"), Err(ErrorCode::AuthFailed));
+        assert_eq!(off.authenticate("digest", b"u:p", "::1", &[]), Err(ErrorCode::AuthFailed));
+    }
+
+    #[test]
+    fn a_certificate_shown_already_answers_for_x509() {
+        let auth = AuthOptions { x509: true, ..AuthOptions::default() };
+        let asked = |auth: &AuthOptions, ids: &[Id]| auth.authenticate("x509", b"", "::1", ids);
+        let shown = auth.certified("CN=a");
+        assert_eq!(asked(&auth, &shown), Ok(Vec::new()));
+        let others = [Id::new("ip", "::1"), Id::new("digest", "u:h"), Id::new("super", "")];
+        assert_eq!(asked(&auth, &others), Err(ErrorCode::AuthFailed), "no certificate");
+        assert_eq!(asked(&AuthOptions::default(), &shown), Err(ErrorCode::AuthFailed), "no scheme");
     }
 
     #[test]

@@ -145,6 +145,8 @@ fn a_certificate_is_an_identity_and_large_replies_come_whole() {
     let listed =
         plain.call(&Request::Read { op: wk_proto::OpCode::GetAcl, path: "/big", watch: false });
     let _ = listed;
+    let again = Request::Auth { kind: 0, scheme: "x509", auth: b"" };
+    assert_eq!(alice.call(&again).header.err, 0, "proved by the handshake");
     let connections = server.block_on(server.handle.connections()).unwrap();
     assert_eq!(connections.iter().map(|one| one.secure).collect::<Vec<_>>(), [true, false]);
     assert!(
