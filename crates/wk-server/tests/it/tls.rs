@@ -142,11 +142,15 @@ fn a_certificate_is_an_identity_and_large_replies_come_whole() {
     assert_eq!(alice.call(&mine).header.err, 0);
     let mut plain = server.client();
     assert_eq!(plain.call(&get("/big")).header.err, -102, "NoAuth without the certificate");
-    let listed =
-        plain.call(&Request::Read { op: wk_proto::OpCode::GetAcl, path: "/big", watch: false });
-    let _ = listed;
+    let asks = Request::GetAcl { path: "/big" };
+    assert_eq!(plain.call(&asks).header.err, -102, "NoAuth for the list as well");
+    let listed = alice.call(&asks);
+    assert_eq!(listed.header.err, 0);
+    let name = b"CN=alice,O=tests";
+    assert!(listed.body.windows(name.len()).any(|part| part == name), "{:?}", listed.body);
     let again = Request::Auth { kind: 0, scheme: "x509", auth: b"" };
     assert_eq!(alice.call(&again).header.err, 0, "proved by the handshake");
+    assert_eq!(alice.call(&asks).header.err, 0, "and the connection stays");
     let connections = server.block_on(server.handle.connections()).unwrap();
     assert_eq!(connections.iter().map(|one| one.secure).collect::<Vec<_>>(), [true, false]);
     assert!(
