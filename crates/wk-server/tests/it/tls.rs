@@ -40,8 +40,13 @@ impl Authority {
 
     /// `NAME.pem` with key and certificate of `CN=NAME,O=tests`.
     fn issue(&self, name: &str) -> PathBuf {
+        self.issue_as(name, rcgen::IsCa::NoCa)
+    }
+
+    fn issue_as(&self, name: &str, is_ca: rcgen::IsCa) -> PathBuf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "tests");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -186,6 +191,27 @@ fn who_must_show_a_certificate_is_told_so() {
         is(&server, "auth_failed_count", refused);
         is(&server, "outstanding_tls_handshake", 0.0);
     }
+}
+
+#[test]
+fn clients_are_trusted_by_their_authority_and_not_by_themselves() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let authority = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = ours.issue_as("issuer", authority);
+    let (plain, pinned) = (ours.issue("plain"), theirs.issue("pinned"));
+    // Our authority, and a certificate without its own.
+    let pem = std::fs::read_to_string(&pinned).unwrap();
+    let pem = &pem[pem.find("-----BEGIN CERTIFICATE").unwrap()..];
+    let trust = ours.path("trust.pem");
+    std::fs::write(&trust, ours.issuer.pem() + pem).unwrap();
+    let server = ours.server(ClientAuth::Need, |config| {
+        config.tls.as_mut().unwrap().trust_store = Some(trust);
+    });
+    let said = |identity| ruok(ours.connect(secure_addr(&server), Some(identity)));
+    assert_eq!(said(&plain).unwrap(), "imok");
+    said(&issuer).expect_err("a client that is an authority");
+    said(&pinned).expect_err("a client whose own certificate is in the store");
+    is(&server, "unsuccessful_handshake", 2.0);
 }
 
 #[test]
