@@ -33,7 +33,7 @@ fn failed(err: StoreError) -> anyhow::Error {
     coded(err.exit_code(), err.into())
 }
 
-/// Asks on stderr and reads one line; false where nobody can answer.
+/// Asks on stderr and gives the line that is answered, in lower case; empty where nobody answers.
 fn ask(question: &str) -> anyhow::Result<String> {
     print::note(question);
     if std::io::stdin().is_terminal() {
