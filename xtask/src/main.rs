@@ -10,6 +10,7 @@
 
 mod bench;
 mod cargo;
+mod dist;
 mod faults;
 mod fuzz;
 mod golden;
@@ -88,6 +89,11 @@ enum Command {
         #[command(flatten)]
         args: tap_cost::TapCostArgs,
     },
+    /// What is handed to users: static binary, image, man pages, completions, units, checksums.
+    Dist {
+        #[command(flatten)]
+        args: dist::DistArgs,
+    },
     /// The load generator itself; `bench` builds it with optimisation and calls it.
     #[command(hide = true)]
     BenchRun {
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
             exit(bench::build_and_run(&args))
         }
         Command::BenchRun { args } => exit(bench::run(&args)),
+        Command::Dist { args } => exit(dist::run(&args)),
         Command::MonitorBench { args } => exit(monitor_bench::run(&args)),
         Command::Faults { args } => exit(faults::run(&args)),
         Command::TapCost { args } => exit(tap_cost::run(&args)),

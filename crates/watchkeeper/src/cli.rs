@@ -12,6 +12,7 @@ use crate::alarm::{incidents, notify, quiet, status, top, why};
 use crate::completion;
 use crate::demo;
 use crate::files::{classic, cleanup, fsck, snapshot, txnlog};
+use crate::man;
 use crate::rules;
 use crate::server;
 use crate::shell::{create, delete, get, ls, member, set, stat, watch};
@@ -62,6 +63,8 @@ enum Command {
     Fsck(fsck::Args),
     Cleanup(cleanup::Args),
     Completion(completion::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Reads the process's arguments.
@@ -134,6 +137,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fsck(args) => fsck::run(&args),
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

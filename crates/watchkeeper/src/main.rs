@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod files;
 mod logging;
+mod man;
 mod print;
 mod rules;
 mod server;
